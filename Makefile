@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+
+OBJ := build/obj
+PROGRAMS := qemu-system-x86_64 qemu-img qemu-io qemu-nbd \
+            storage-daemon/qemu-storage-daemon
+CONFIGURED := build/configured
+
+all: $(CONFIGURED)
+	@flock $(OBJ) ninja -C $(OBJ) $(PROGRAMS)
+
+# Edited sources and meson.build are ninja's business, not a reason to
+# configure again.
+$(CONFIGURED): configure patches/series $(wildcard patches/*.patch)
+	$(eval hint := $(shell scripts/deps --hint build))
+	$(if $(hint),$(error $(hint)))
+	@./configure --again
+
+deps:
+	@scripts/deps all
+
+run: deps
+	@$(MAKE) all
+	@tests/guest/demo
+
+check:
+	@scripts/check
+
+check-hooks check-functions:
+	@scripts/$@
+
+checkpatch: $(CONFIGURED)
+	@scripts/checkpatch
+
+clean:
+	@[ ! -e $(OBJ)/build.ninja ] || ninja -C $(OBJ) -t clean
+	@rm -rf build/check build/bench
+
+distclean:
+	@rm -rf build
+
+help:
+	@echo 'make            build QEMU and its tools in build/; configure if needed'
+	@echo 'make deps       install the packages that building and testing need'
+	@echo 'make run        from nothing to a guest under memory pressure'
+	@echo 'make check      from nothing to all tests; scripts/check SUITE... for some'
+	@echo 'make checkpatch, check-functions, check-hooks'
+	@echo '                style, length of functions, size of the patches'
+	@echo 'make clean      remove what was built'
+	@echo 'make distclean  remove build/, with the downloaded source of QEMU'
+	@echo
+	@echo 'To choose options, run ./configure first; ./configure --help lists them.'
+
+.PHONY: all deps run check check-hooks check-functions checkpatch clean distclean help

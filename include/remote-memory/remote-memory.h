@@ -1,0 +1,51 @@
+/*
+ * Remote memory: what the rest of QEMU calls
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef REMOTE_MEMORY_REMOTE_MEMORY_H
+#define REMOTE_MEMORY_REMOTE_MEMORY_H
+
+#include "qemu/typedefs.h"
+
+/**
+ * REMOTE_MEMORY_PAUSE_POLL_MS: how often pause_all_vcpus() looks again, in ms
+ *
+ * Pager threads never take the BQL, so they cannot signal the condition that
+ * pause_all_vcpus() sleeps on when a vCPU gets stuck in a page fault.
+ */
+#define REMOTE_MEMORY_PAUSE_POLL_MS 100
+
+/**
+ * remote_memory_discard: drop a range of guest memory wherever it is
+ * @rb: the block
+ * @start: first byte within @rb, page-aligned
+ * @length: in bytes, page-aligned
+ * @ret: set to 0 or to a negative errno if the block is ours
+ *
+ * The range reads as zeros afterwards.  Called by ram_block_discard_range();
+ * waits for the pager threads, which wait for nobody.  Any thread but a
+ * pager's.
+ *
+ * Returns: false if @rb is not on a memory-backend-remote and nothing was
+ * done.
+ */
+bool remote_memory_discard(RAMBlock *rb, uint64_t start, size_t length,
+                           int *ret);
+
+/**
+ * remote_memory_vcpus_parked: may the VM count as paused?
+ *
+ * Called with the BQL held by all_vcpus_paused() when some vCPU is not
+ * stopped.  A vCPU that sleeps in a page fault whose page the store does not
+ * give will not stop before the store is repaired, and `cont`, which asks for
+ * that, needs the VM to be paused first.
+ *
+ * Returns: true if every vCPU is stopped or parked in such a fault.  In that
+ * case the parked ones are held: their pages are not placed before the VM
+ * runs again.
+ */
+bool remote_memory_vcpus_parked(void);
+
+#endif
