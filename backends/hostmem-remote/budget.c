@@ -1,0 +1,126 @@
+/*
+ * Budget of a shard: room, reserve and the way down
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/atomic.h"
+#include "budget.h"
+
+/*
+ * The reserve: 1/64 of the cache, so that it costs little, but at least what
+ * one instruction can touch and at most what a burst of faults uses up while
+ * a batch of evictions is made.
+ */
+#define RESERVE_SHIFT 6
+#define RESERVE_MIN 4
+#define RESERVE_MAX 64
+
+/*
+ * Standby: 1/8 of the cache.  Less, and pages in use are fetched again before
+ * they had a chance to be refaulted; more, and they are refaulted all the
+ * time.
+ */
+#define STANDBY_SHIFT 3
+#define STANDBY_MIN 8
+
+/* Fetches that have no room to arrive in must not take the whole cache. */
+#define FETCH_SHIFT 2
+
+static uint32_t reserve(const Budget *budget)
+{
+    return MIN(MAX(budget->target >> RESERVE_SHIFT, RESERVE_MIN), RESERVE_MAX);
+}
+
+void budget_init(Budget *budget, uint32_t pages, uint32_t target)
+{
+    *budget = (Budget) { .pages = pages, .target = target, .limit = target };
+}
+
+void budget_set_target(Budget *budget, uint32_t target)
+{
+    budget->target = target;
+    /* Going down, begin where we are: unused room is given back at once. */
+    budget->limit = MAX(target, MIN(budget->limit,
+                                    budget->used + reserve(budget)));
+    budget->debt = 0;
+}
+
+static void set_used(Budget *budget, uint32_t used)
+{
+    /* Read by other threads for the statistics. */
+    qatomic_set(&budget->used, used);
+}
+
+bool budget_take(Budget *budget)
+{
+    if (budget->used >= budget->limit) {
+        return false;
+    }
+    set_used(budget, budget->used + 1);
+    return true;
+}
+
+void budget_grant(Budget *budget)
+{
+    budget->limit = MAX(budget->limit, budget->used + 1);
+}
+
+void budget_release(Budget *budget)
+{
+    assert(budget->used > 0);
+    set_used(budget, budget->used - 1);
+}
+
+void budget_drop(Budget *budget, uint32_t n)
+{
+    uint32_t down;
+
+    assert(budget->used >= n);
+    set_used(budget, budget->used - n);
+    if (budget->limit > budget->target) {
+        budget->debt += n;
+        down = MIN(budget->debt / 2, budget->limit - budget->target);
+        budget->debt %= 2;
+        budget->limit = MAX(budget->target,
+                            MIN(budget->limit - down,
+                                budget->used + reserve(budget)));
+    }
+}
+
+uint32_t budget_excess(const Budget *budget)
+{
+    uint32_t r = reserve(budget);
+
+    if (budget->target >= budget->pages ||
+        budget->used + r <= budget->target) {
+        return 0;
+    }
+    return budget->used + 2 * r - budget->target;
+}
+
+uint32_t budget_standby_goal(const Budget *budget)
+{
+    return MAX(budget->target >> STANDBY_SHIFT, STANDBY_MIN);
+}
+
+uint32_t budget_resident_goal(const Budget *budget)
+{
+    uint32_t others = budget_standby_goal(budget) + 2 * reserve(budget);
+
+    if (budget->target >= budget->pages) {
+        return budget->pages;
+    }
+    return budget->target > others ? budget->target - others : 1;
+}
+
+uint32_t budget_fetch_depth(const Budget *budget)
+{
+    return MAX(budget->limit >> FETCH_SHIFT, 1);
+}
+
+uint64_t budget_share(uint64_t cache, unsigned shard, unsigned nr_shards)
+{
+    return cache / nr_shards + (shard < cache % nr_shards);
+}

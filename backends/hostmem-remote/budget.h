@@ -1,0 +1,110 @@
+/*
+ * Budget of a shard: how much local memory it may use
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef REMOTE_MEMORY_BUDGET_H
+#define REMOTE_MEMORY_BUDGET_H
+
+/**
+ * DOC: The budget
+ *
+ * All figures are pages.  What counts as used is resident, standby and in
+ * flight.  Two marks keep evictions off the path of a fault: when less than
+ * the reserve is left, twice the reserve is made free, so that a burst of
+ * faults finds room and evictions come in batches::
+ *
+ *     0                    target - 2r   target - r   target
+ *     |------- used -------->|<--- evict --|<- here --->|
+ *
+ * While the target is being lowered, the limit follows it down.  Each page
+ * that is dropped lowers the limit by half a page: the other half is left to
+ * the guest's faults.  So a busy guest neither stops the shrinking nor waits
+ * for its end.
+ */
+
+/** BUDGET_MIN_PAGES: least local memory with which a shard works well */
+#define BUDGET_MIN_PAGES 32
+
+/**
+ * struct Budget - local memory of a shard, in pages
+ * @pages: the shard's share of the guest's RAM
+ * @target: what was asked for
+ * @limit: bound at this moment: @target, or on the way down to it, or more
+ *     by budget_grant()
+ * @used: pages taken
+ * @debt: half pages by which @limit has still to go down (0 or 1)
+ */
+typedef struct Budget {
+    uint32_t pages;
+    uint32_t target;
+    uint32_t limit;
+    uint32_t used;
+    uint32_t debt;
+} Budget;
+
+/** budget_init: nothing used, @target of @pages allowed */
+void budget_init(Budget *budget, uint32_t pages, uint32_t target);
+
+/** budget_set_target: change the target, up or down */
+void budget_set_target(Budget *budget, uint32_t target);
+
+/** budget_take: use one more page.  Returns: false if there is no room */
+bool budget_take(Budget *budget);
+
+/** budget_grant: let one more page be taken, whether there is room or not */
+void budget_grant(Budget *budget);
+
+/** budget_release: give a page back that was taken in vain */
+void budget_release(Budget *budget);
+
+/** budget_drop: @n pages were dropped; follows the target down */
+void budget_drop(Budget *budget, uint32_t n);
+
+/** budget_shrinking: is more used than the target allows? */
+static inline bool budget_shrinking(const Budget *budget)
+{
+    return budget->used > budget->target;
+}
+
+/**
+ * budget_excess: how many pages to drop now
+ * @budget: the budget
+ *
+ * Returns: 0 as long as the reserve is there, or as all of the shard's pages
+ * fit.
+ */
+uint32_t budget_excess(const Budget *budget);
+
+/**
+ * budget_resident_goal: how many pages may stay resident or be on their way
+ * @budget: the budget
+ *
+ * What is left of the target without standby and reserve.
+ */
+uint32_t budget_resident_goal(const Budget *budget);
+
+/**
+ * budget_standby_goal: how many pages should be in standby
+ * @budget: the budget
+ *
+ * Enough that the oldest are written by the time that their room is needed,
+ * and that a page in use is refaulted before it is dropped.
+ */
+uint32_t budget_standby_goal(const Budget *budget);
+
+/** budget_fetch_depth: how many fetches may be in flight, at least 1 */
+uint32_t budget_fetch_depth(const Budget *budget);
+
+/**
+ * budget_share: cut a cache size into the shards' targets
+ * @cache: the whole, in pages
+ * @shard: index of the shard
+ * @nr_shards: how many there are
+ *
+ * The shares differ by at most one page and add up to @cache.
+ */
+uint64_t budget_share(uint64_t cache, unsigned shard, unsigned nr_shards);
+
+#endif

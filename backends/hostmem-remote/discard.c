@@ -1,0 +1,55 @@
+/*
+ * Pages that the guest gives back: balloon, free page reporting, virtio-mem
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "shard.h"
+#include "trace.h"
+#include <sys/mman.h>
+
+/* Forget a page wherever it is. */
+static void discard_page(RemoteShard *s, uint32_t index)
+{
+    Page *page = page_map_get(&s->map, index);
+
+    switch (page->state) {
+    case PAGE_FETCHING:
+        /* The request cannot be called back: see fetch_void(). */
+        page->flags |= PAGE_GIVEN_BACK;
+        return;
+    case PAGE_STANDBY:
+        if (s->standby.slots[page->slot].state != SLOT_BUSY) {
+            standby_set(&s->standby, page->slot, SLOT_STALE);
+        }
+        break;
+    case PAGE_RESIDENT:
+        budget_drop(&s->budget, 1);
+        break;
+    case PAGE_ZERO:
+        return;
+    }
+    shard_move(s, index, PAGE_ZERO);
+    sweep_mark(s, index);
+    shard_count(&s->stats.discarded, 1);
+}
+
+int discard_range(RemoteShard *s, uint32_t first, uint32_t nr)
+{
+    int ret = 0;
+
+    for (uint32_t i = 0; i < nr; i++) {
+        discard_page(s, first + i);
+    }
+    /*
+     * In this thread, so that map and memory agree: a page that is touched
+     * now faults, and its event is read after this.
+     */
+    if (madvise(shard_host(s, first), (size_t)nr * REMOTE_STORE_PAGE_SIZE,
+                MADV_DONTNEED)) {
+        ret = -errno;
+    }
+    shard_kick(s);
+    return ret;
+}

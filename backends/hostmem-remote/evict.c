@@ -1,0 +1,189 @@
+/*
+ * Eviction: take the oldest pages out of the guest, drop the oldest of those
+ *
+ * Replacement is first in, first out, with standby as the second chance: who
+ * is touched there goes back to the end of the queue, at the price of a fault
+ * but not of a fetch.  Userspace cannot read a guest's accessed bits, so this
+ * is as near to LRU as it gets; with an eighth of the cache in standby a page
+ * in steady use is never dropped.  (Segmented FIFO: Turner and Levy,
+ * "Segmented FIFO page replacement", SIGMETRICS 1981.)
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/error-report.h"
+#include "shard.h"
+#include "trace.h"
+#include "uffd-page.h"
+#include <sys/mman.h>
+
+/* Work per call: the guest's faults wait no longer than this takes. */
+#define EVICT_BATCH 64
+/* Neighbours that are moved by one call of the kernel. */
+#define EVICT_RUN 16
+/* While shrinking, standby may be larger, to keep the store busy. */
+#define STANDBY_SLACK 256
+/* When devices use what should go, look again after this, in ms. */
+#define PINNED_RETRY_MS 50
+
+/* A dropped slot's page is where its content is now. */
+static void drop_slot(RemoteShard *s, const StandbySlot *slot)
+{
+    switch (slot->state) {
+    case SLOT_CLEAN:
+        shard_move(s, slot->page, PAGE_REMOTE);
+        break;
+    case SLOT_ZERO:
+        shard_move(s, slot->page, PAGE_ZERO);
+        sweep_mark(s, slot->page);
+        break;
+    default:
+        break;
+    }
+}
+
+/* Drop up to @max pages in one run.  Returns: slots freed, with or without
+ * memory; *@dropped is increased by those with. */
+static uint32_t drop_run(RemoteShard *s, uint32_t max, uint32_t *dropped)
+{
+    uint32_t first, nr = standby_run(&s->standby, max, &first);
+    uint64_t filled = s->standby.filled;
+
+    for (uint32_t i = 0; i < nr; i++) {
+        drop_slot(s, &s->standby.slots[first + i]);
+    }
+    standby_pop(&s->standby, nr);
+    filled -= s->standby.filled;
+    if (filled) {
+        int ret = madvise(shard_slot_mem(s, first),
+                          (size_t)nr * REMOTE_STORE_PAGE_SIZE, MADV_DONTNEED);
+
+        assert(ret == 0);
+        budget_drop(&s->budget, filled);
+        *dropped += filled;
+    }
+    return nr;
+}
+
+static uint32_t drop(RemoteShard *s, uint32_t max)
+{
+    uint32_t dropped = 0;
+
+    while (dropped < max && drop_run(s, max - dropped, &dropped)) {
+        /* Runs end at the end of the ring's memory. */
+    }
+    return dropped;
+}
+
+/* How many of the oldest pages are neighbours that can be moved together. */
+static uint32_t victims(RemoteShard *s, uint32_t max)
+{
+    uint64_t stripe = 1ull << s->pager->stripe_shift;
+    uint32_t first = s->map.oldest, n;
+
+    max = MIN(MIN(max, EVICT_RUN), standby_room(&s->standby));
+    for (n = 0; n < max; n++) {
+        uint32_t index = first + n;
+
+        if (index >= s->map.nr || s->map.pages[index].state != PAGE_RESIDENT ||
+            page_has(&s->map.pages[index], PAGE_BUSY) ||
+            (n > 0 && (s->map.pages[index].prev != index - 1 ||
+                       index % stripe == 0))) {
+            break;
+        }
+    }
+    return n;
+}
+
+/*
+ * The oldest page cannot go now: it is the youngest from here on.  @error is
+ * the kernel's answer, or 0 if a put of the page is in flight.
+ */
+static void skip_victim(RemoteShard *s, int error)
+{
+    uint32_t index = s->map.oldest;
+
+    trace_remote_memory_skip(s->pager->id, shard_store_page(s, index), error);
+    page_map_rotate(&s->map, index);
+    s->pinned_streak++;
+    if (error) {
+        shard_count(&s->stats.pinned_skips, 1);
+    }
+    if (error == -ENOENT) {
+        recovery_vanished(s, index);
+    }
+}
+
+/* Evict one run.  Returns: the number of pages evicted. */
+static uint32_t evict_victims(RemoteShard *s, uint32_t max)
+{
+    uint32_t nr = victims(s, max), first = s->map.oldest, moved = 0;
+    int ret = 0;
+
+    if (nr) {
+        uint32_t slot = standby_index(&s->standby, s->standby.head);
+
+        ret = uffd_page_move(s->uffd, shard_slot_mem(s, slot),
+                             shard_host(s, first), nr, &moved);
+    }
+    for (uint32_t i = 0; i < moved; i++) {
+        shard_move(s, first + i, PAGE_STANDBY);
+        s->map.pages[first + i].slot = standby_push(&s->standby, first + i);
+    }
+    if (moved) {
+        s->pinned_streak = 0;
+        shard_count(&s->stats.evicted, moved);
+    }
+    if (moved < nr || !nr) {
+        skip_victim(s, ret);
+    }
+    return moved;
+}
+
+/* How many pages should be evicted now. */
+static uint32_t evict_want(const RemoteShard *s)
+{
+    uint64_t have = s->map.count[PAGE_RESIDENT] + s->fetching;
+    uint32_t goal = budget_resident_goal(&s->budget);
+    uint64_t standby = budget_standby_goal(&s->budget) + STANDBY_SLACK;
+
+    if (have <= goal || s->standby.filled >= standby ||
+        !standby_room(&s->standby)) {
+        return 0;
+    }
+    return MIN(have - goal, standby - s->standby.filled);
+}
+
+bool evict_stuck(const RemoteShard *s)
+{
+    return s->budget.used >= s->budget.limit &&
+           s->pinned_streak >= s->map.count[PAGE_RESIDENT] &&
+           s->standby.filled == 0 && s->fetching == 0;
+}
+
+static bool all_pinned(const RemoteShard *s)
+{
+    return s->pinned_streak >= s->map.count[PAGE_RESIDENT];
+}
+
+bool evict_run(RemoteShard *s)
+{
+    uint32_t dropped = drop(s, MIN(budget_excess(&s->budget), EVICT_BATCH));
+    uint32_t evicted = 0;
+    uint32_t want = 0;
+
+    for (int i = 0; i < EVICT_BATCH && evicted < EVICT_BATCH; i++) {
+        want = evict_want(s);
+        if (!want || !s->map.count[PAGE_RESIDENT] ||
+            (i > 0 && all_pinned(s))) {
+            break;
+        }
+        evicted += evict_victims(s, MIN(want, EVICT_BATCH - evicted));
+    }
+    if (want && !evicted && all_pinned(s)) {
+        recovery_look_again(s, PINNED_RETRY_MS);
+        return dropped || !QTAILQ_EMPTY(&s->for_room);
+    }
+    return evict_want(s) || (dropped && budget_excess(&s->budget));
+}

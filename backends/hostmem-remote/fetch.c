@@ -1,0 +1,148 @@
+/*
+ * Fetches: get remote pages, verify and place them
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/memalign.h"
+#include "qemu/userfaultfd.h"
+#include "content.h"
+#include "shard.h"
+#include "trace.h"
+#include "uffd-page.h"
+
+static void fetch_complete(RemoteStoreRequest *req);
+
+bool fetch_init(RemoteShard *s)
+{
+    s->fetch_mem = qemu_try_memalign(REMOTE_STORE_PAGE_SIZE,
+                                     SHARD_FETCHES * REMOTE_STORE_PAGE_SIZE);
+    if (!s->fetch_mem) {
+        return false;
+    }
+    for (int i = 0; i < SHARD_FETCHES; i++) {
+        ShardRequest *r = &s->requests[i];
+
+        r->shard = s;
+        r->req.op = REMOTE_STORE_GET;
+        r->req.buf = s->fetch_mem + i * REMOTE_STORE_PAGE_SIZE;
+        r->req.complete = fetch_complete;
+        QSLIST_INSERT_HEAD(&s->idle_fetches, r, next);
+    }
+    return true;
+}
+
+bool fetch_start(RemoteShard *s, uint32_t index)
+{
+    ShardRequest *r = QSLIST_FIRST(&s->idle_fetches);
+
+    if (!r || s->fetching >= budget_fetch_depth(&s->budget) ||
+        !budget_take(&s->budget)) {
+        return false;
+    }
+    QSLIST_REMOVE_HEAD(&s->idle_fetches, next);
+    r->page = index;
+    r->req.page = shard_store_page(s, index);
+    shard_move(s, index, PAGE_FETCHING);
+    s->fetching++;
+    qatomic_set(&s->in_flight, s->in_flight + 1);
+    s->batch[s->nr_batch++] = &r->req;
+    return true;
+}
+
+void fetch_submit(RemoteShard *s)
+{
+    unsigned nr = s->nr_batch;
+
+    if (nr) {
+        s->nr_batch = 0;
+        remote_store_submit(s->queue, s->batch, nr);
+    }
+}
+
+/*
+ * What came must be what was put, whatever the store, the network or another
+ * client of the store did in between.
+ */
+static void fetch_verify(RemoteShard *s, ShardRequest *r)
+{
+    const Page *page = page_map_get(&s->map, r->page);
+
+    if (r->req.result == REMOTE_STORE_OK && s->pager->verify &&
+        content_hash(r->req.buf) != page_hash(page)) {
+        r->req.result = REMOTE_STORE_CORRUPT;
+        r->req.reason = g_strdup_printf("page %" PRIu64 " does not have the "
+                                        "content that was written",
+                                        r->req.page);
+    }
+}
+
+/*
+ * Place the page, unless a vCPU that counts as paused would go on by it: then
+ * it stays in the store.  Returns whether it was placed.
+ */
+static bool fetch_place(RemoteShard *s, ShardRequest *r)
+{
+    bool locked = recovery_lock(s);
+    bool held = recovery_page_held(s, r->page);
+    uint8_t *host = shard_host(s, r->page);
+    int ret = held ? 0 : uffd_page_copy(s->uffd, host, r->req.buf);
+
+    recovery_unlock(s, locked);
+    if (ret && !r->req.reason) {
+        r->req.result = REMOTE_STORE_FAILED;
+        r->req.reason = g_strdup_printf("cannot place page %" PRIu64
+                                        ": %s", r->req.page, strerror(-ret));
+    }
+    return !held && !ret;
+}
+
+/* The page has been given back meanwhile: whatever came is void. */
+static void fetch_void(RemoteShard *s, uint32_t index)
+{
+    Page *page = page_map_get(&s->map, index);
+
+    page->flags &= ~PAGE_GIVEN_BACK;
+    shard_move(s, index, PAGE_ZERO);
+    sweep_mark(s, index);
+    budget_release(&s->budget);
+    fault_not_arrived(s, index);
+}
+
+static void fetch_failed(RemoteShard *s, ShardRequest *r)
+{
+    shard_move(s, r->page, PAGE_REMOTE);
+    budget_release(&s->budget);
+    if (r->req.result != REMOTE_STORE_OK) {
+        recovery_failed(s, REMOTE_MEMORY_OPERATION_READ, r->req.result,
+                        r->req.reason);
+    }
+    fault_not_arrived(s, r->page);
+}
+
+static void fetch_complete(RemoteStoreRequest *req)
+{
+    ShardRequest *r = container_of(req, ShardRequest, req);
+    RemoteShard *s = r->shard;
+
+    s->fetching--;
+    if (page_has(page_map_get(&s->map, r->page), PAGE_GIVEN_BACK)) {
+        fetch_void(s, r->page);
+    } else {
+        fetch_verify(s, r);
+        if (req->result == REMOTE_STORE_OK && fetch_place(s, r)) {
+            shard_move(s, r->page, PAGE_RESIDENT);
+            shard_count(&s->stats.fetched, 1);
+            fault_arrived(s, r->page);
+            recovery_succeeded(s, REMOTE_MEMORY_OPERATION_READ);
+        } else {
+            fetch_failed(s, r);
+        }
+    }
+    g_free(req->reason);
+    req->reason = NULL;
+    QSLIST_INSERT_HEAD(&s->idle_fetches, r, next);
+    qatomic_set(&s->in_flight, s->in_flight - 1);
+    shard_kick(s);
+}

@@ -1,0 +1,47 @@
+/*
+ * memory-backend-remote: QMP commands
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "hostmem-remote.h"
+#include "qapi/error.h"
+#include "qapi/qapi-commands-remote-memory.h"
+#include "qapi/util.h"
+
+static int query_one(Object *obj, void *opaque)
+{
+    RemoteMemoryInfoList ***tail = opaque;
+    HostMemoryBackendRemote *m = (HostMemoryBackendRemote *)
+        object_dynamic_cast(obj, TYPE_MEMORY_BACKEND_REMOTE);
+
+    if (m && m->pager) {
+        QAPI_LIST_APPEND(*tail, pager_query(m->pager));
+    }
+    return 0;
+}
+
+RemoteMemoryInfoList *qmp_query_remote_memory(Error **errp)
+{
+    RemoteMemoryInfoList *list = NULL, **tail = &list;
+
+    object_child_foreach(object_get_objects_root(), query_one, &tail);
+    return list;
+}
+
+void qmp_remote_memory_set_cache_size(const char *id, uint64_t cache_size,
+                                      Error **errp)
+{
+    Object *obj = object_resolve_path_component(object_get_objects_root(),
+                                                id);
+    HostMemoryBackendRemote *m = (HostMemoryBackendRemote *)
+        (obj ? object_dynamic_cast(obj, TYPE_MEMORY_BACKEND_REMOTE) : NULL);
+
+    if (!m || !m->pager) {
+        error_set(errp, ERROR_CLASS_DEVICE_NOT_FOUND,
+                  "there is no memory-backend-remote '%s'", id);
+        return;
+    }
+    pager_set_cache_size(m->pager, cache_size, errp);
+}

@@ -1,0 +1,412 @@
+/*
+ * memory-backend-remote: guest RAM of which only a cache is local
+ *
+ * The object: properties, and what of a memory backend's properties cannot
+ * work.  Everything else is the pager's.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "exec/memory.h"
+#include "hostmem-remote.h"
+#include "qapi/error.h"
+#include "qapi/qapi-builtin-visit.h"
+#include "qapi/visitor.h"
+#include "qemu/madvise.h"
+#include "qemu/module.h"
+#include "qom/object_interfaces.h"
+#include "system/system.h"
+#include "uffd-page.h"
+
+/* Alloc */
+
+static bool refuse(HostMemoryBackendRemote *m, const char *property,
+                   const char *value, const char *reason, const char *hint,
+                   Error **errp)
+{
+    error_setg(errp, "memory backend '%s': property '%s' cannot be '%s': %s",
+               remote_backend_id(m), property, value, reason);
+    error_append_hint(errp, "%s\n", hint);
+    return false;
+}
+
+/* What other memory backends can do and this one cannot. */
+static bool check_inherited(HostMemoryBackendRemote *m, Error **errp)
+{
+    HostMemoryBackend *backend = MEMORY_BACKEND(m);
+
+    if (backend->share) {
+        return refuse(m, "share", "on", "pages can be moved out of private "
+                      "memory only", "Leave 'share' off; vhost-user and "
+                      "other processes cannot access remote memory.", errp);
+    }
+    if (backend->prealloc) {
+        return refuse(m, "prealloc", "on", "memory is local only as far as "
+                      "'cache-size' allows", "Leave 'prealloc' off, and do "
+                      "not use -mem-prealloc.", errp);
+    }
+    if (backend->merge) {
+        return refuse(m, "merge", "on", "pages that are merged cannot be "
+                      "moved", "Leave 'merge' off.", errp);
+    }
+    if (backend->reserve) {
+        return refuse(m, "reserve", "on", "no local memory is reserved for "
+                      "pages that are remote", "Leave 'reserve' off.", errp);
+    }
+    if (backend->guest_memfd) {
+        error_setg(errp, "memory backend '%s': a confidential guest's "
+                   "private memory cannot be remote", remote_backend_id(m));
+        return false;
+    }
+    if (should_mlock(mlock_state)) {
+        error_setg(errp, "memory backend '%s': locked memory cannot be "
+                   "remote", remote_backend_id(m));
+        error_append_hint(errp, "Leave out -overcommit mem-lock.\n");
+        return false;
+    }
+    return true;
+}
+
+static bool check_sizes(HostMemoryBackendRemote *m, Error **errp)
+{
+    uint64_t size = MEMORY_BACKEND(m)->size;
+
+    if (!size || size % REMOTE_STORE_PAGE_SIZE) {
+        error_setg(errp, "memory backend '%s': property 'size' cannot be "
+                   "%" PRIu64 ": it must be a multiple of %d above 0",
+                   remote_backend_id(m), size, REMOTE_STORE_PAGE_SIZE);
+        return false;
+    }
+    if (qemu_real_host_page_size() != REMOTE_STORE_PAGE_SIZE) {
+        error_setg(errp, "memory backend '%s': this host's pages are not of "
+                   "%d bytes", remote_backend_id(m), REMOTE_STORE_PAGE_SIZE);
+        return false;
+    }
+    if (!m->has_cache_size) {
+        m->cache_size = size;
+    }
+    return pager_check_cache_size(remote_backend_id(m), size, m->nr_iothreads
+                                  ?: pager_default_shards(), m->cache_size,
+                                  errp);
+}
+
+static bool find_store(HostMemoryBackendRemote *m, Error **errp)
+{
+    Object *obj = object_resolve_path_component(object_get_objects_root(),
+                                                m->store_id);
+
+    m->store = (RemoteStore *)
+        (obj ? object_dynamic_cast(obj, TYPE_REMOTE_STORE) : NULL);
+    if (!m->store) {
+        error_setg(errp, "memory backend '%s': property 'store' cannot be "
+                   "'%s': there is no remote store with this id",
+                   remote_backend_id(m), m->store_id);
+        error_append_hint(errp, "Create it first, for example: -object "
+                          "remote-store-ram,id=%s\n", m->store_id);
+        return false;
+    }
+    object_ref(OBJECT(m->store));
+    return true;
+}
+
+/* Without a store, one that keeps the pages in this process. */
+static bool ensure_store(HostMemoryBackendRemote *m, Error **errp)
+{
+    if (m->store_id) {
+        return find_store(m, errp);
+    }
+    m->store = (RemoteStore *)
+        object_new_with_props("remote-store-ram", OBJECT(m), "default-store",
+                              errp, NULL);
+    if (m->store) {
+        /* Our child has a reference of its own, until we are finalized. */
+        object_ref(OBJECT(m->store));
+    }
+    return m->store;
+}
+
+static bool resolve_iothreads(HostMemoryBackendRemote *m, IOThread **threads,
+                              Error **errp)
+{
+    unsigned n = 0;
+
+    for (strList *item = m->iothreads; item; item = item->next) {
+        threads[n] = iothread_by_id(item->value);
+        if (!threads[n]) {
+            error_setg(errp, "memory backend '%s': property 'iothreads': "
+                       "there is no iothread '%s'", remote_backend_id(m),
+                       item->value);
+            error_append_hint(errp, "Create it first: -object "
+                              "iothread,id=%s\n", item->value);
+            return false;
+        }
+        for (unsigned i = 0; i < n; i++) {
+            if (threads[i] == threads[n]) {
+                error_setg(errp, "memory backend '%s': property "
+                           "'iothreads': '%s' is there twice",
+                           remote_backend_id(m), item->value);
+                return false;
+            }
+        }
+        n++;
+    }
+    return true;
+}
+
+static bool start_pager(HostMemoryBackendRemote *m, Error **errp)
+{
+    HostMemoryBackend *backend = MEMORY_BACKEND(m);
+    g_autofree IOThread **threads = g_new0(IOThread *, m->nr_iothreads + 1);
+    PagerConfig config = {
+        .id = remote_backend_id(m),
+        .host = memory_region_get_ram_ptr(&backend->mr),
+        .size = backend->size,
+        .cache_size = m->cache_size,
+        .store = m->store,
+        .iothreads = m->nr_iothreads ? threads : NULL,
+        .nr_shards = m->nr_iothreads,
+        .verify = m->verify,
+        .on_error = m->on_error,
+    };
+
+    if (!resolve_iothreads(m, threads, errp)) {
+        return false;
+    }
+    qemu_madvise(config.host, config.size, QEMU_MADV_NOHUGEPAGE);
+    m->pager = pager_new(&config, errp);
+    return m->pager;
+}
+
+/*
+ * VFIO and others that pin all of the guest's memory would make all of it
+ * local; they ask whether somebody relies on discarding memory, as we do.
+ */
+static bool require_discard(HostMemoryBackendRemote *m, Error **errp)
+{
+    int ret = ram_block_discard_require(true);
+
+    if (ret) {
+        error_setg_errno(errp, -ret, "memory backend '%s': a device pins "
+                         "the guest's memory, which then cannot be remote",
+                         remote_backend_id(m));
+        return false;
+    }
+    m->discard_required = true;
+    return true;
+}
+
+static bool remote_backend_alloc(HostMemoryBackend *backend, Error **errp)
+{
+    HostMemoryBackendRemote *m = MEMORY_BACKEND_REMOTE(backend);
+    g_autofree char *name = host_memory_backend_get_name(backend);
+
+    if (!check_inherited(m, errp) || !check_sizes(m, errp) ||
+        !uffd_page_supported(errp) || !ensure_store(m, errp) ||
+        !require_discard(m, errp)) {
+        return false;
+    }
+    return memory_region_init_ram_flags_nomigrate(
+               &backend->mr, OBJECT(backend), name, backend->size,
+               RAM_PRIVATE | RAM_NORESERVE, errp) &&
+           start_pager(m, errp);
+}
+
+/* Properties */
+
+static bool refuse_late(HostMemoryBackendRemote *m, const char *name,
+                        Error **errp)
+{
+    if (!m->pager) {
+        return false;
+    }
+    error_setg(errp, "memory backend '%s': property '%s' cannot be changed "
+               "any more", remote_backend_id(m), name);
+    error_append_hint(errp, "Only 'cache-size' can be changed while the "
+                      "backend is in use.\n");
+    return true;
+}
+
+static void get_cache_size(Object *obj, Visitor *v, const char *name,
+                           void *opaque, Error **errp)
+{
+    HostMemoryBackendRemote *m = MEMORY_BACKEND_REMOTE(obj);
+    uint64_t value = m->pager ? m->pager->cache_size : m->cache_size;
+
+    visit_type_size(v, name, &value, errp);
+}
+
+static void set_cache_size(Object *obj, Visitor *v, const char *name,
+                           void *opaque, Error **errp)
+{
+    HostMemoryBackendRemote *m = MEMORY_BACKEND_REMOTE(obj);
+    uint64_t value;
+
+    if (!visit_type_size(v, name, &value, errp)) {
+        return;
+    }
+    if (m->pager) {
+        pager_set_cache_size(m->pager, value, errp);
+    } else {
+        /* Checked on completion: there is neither size nor id before. */
+        m->cache_size = value;
+        m->has_cache_size = true;
+    }
+}
+
+static void get_iothreads(Object *obj, Visitor *v, const char *name,
+                          void *opaque, Error **errp)
+{
+    visit_type_strList(v, name, &MEMORY_BACKEND_REMOTE(obj)->iothreads, errp);
+}
+
+static void set_iothreads(Object *obj, Visitor *v, const char *name,
+                          void *opaque, Error **errp)
+{
+    HostMemoryBackendRemote *m = MEMORY_BACKEND_REMOTE(obj);
+    strList *list = NULL;
+    unsigned nr = 0;
+
+    if (refuse_late(m, name, errp) ||
+        !visit_type_strList(v, name, &list, errp)) {
+        return;
+    }
+    for (strList *item = list; item; item = item->next) {
+        nr++;
+    }
+    if (nr > PAGER_MAX_SHARDS) {
+        error_setg(errp, "memory backend '%s': property 'iothreads' cannot "
+                   "have more than %d items", remote_backend_id(m),
+                   PAGER_MAX_SHARDS);
+        qapi_free_strList(list);
+        return;
+    }
+    qapi_free_strList(m->iothreads);
+    m->iothreads = list;
+    m->nr_iothreads = nr;
+}
+
+static bool get_verify(Object *obj, Error **errp)
+{
+    return MEMORY_BACKEND_REMOTE(obj)->verify;
+}
+
+static void set_verify(Object *obj, bool value, Error **errp)
+{
+    HostMemoryBackendRemote *m = MEMORY_BACKEND_REMOTE(obj);
+
+    if (!refuse_late(m, "verify", errp)) {
+        m->verify = value;
+    }
+}
+
+static int get_on_error(Object *obj, Error **errp)
+{
+    return MEMORY_BACKEND_REMOTE(obj)->on_error;
+}
+
+static void set_on_error(Object *obj, int value, Error **errp)
+{
+    HostMemoryBackendRemote *m = MEMORY_BACKEND_REMOTE(obj);
+
+    if (!refuse_late(m, "on-error", errp)) {
+        m->on_error = value;
+    }
+}
+
+static char *get_store(Object *obj, Error **errp)
+{
+    return g_strdup(MEMORY_BACKEND_REMOTE(obj)->store_id);
+}
+
+static void set_store(Object *obj, const char *value, Error **errp)
+{
+    HostMemoryBackendRemote *m = MEMORY_BACKEND_REMOTE(obj);
+
+    if (!refuse_late(m, "store", errp)) {
+        g_free(m->store_id);
+        m->store_id = g_strdup(value);
+    }
+}
+
+/* Object */
+
+const char *remote_backend_id(HostMemoryBackendRemote *m)
+{
+    const char *id = object_get_canonical_path_component(OBJECT(m));
+
+    return id ?: "(unnamed)";
+}
+
+static void remote_backend_init(Object *obj)
+{
+    HostMemoryBackendRemote *m = MEMORY_BACKEND_REMOTE(obj);
+    HostMemoryBackend *backend = MEMORY_BACKEND(obj);
+
+    m->verify = true;
+    m->on_error = REMOTE_MEMORY_ON_ERROR_STOP;
+    /* The defaults of other backends cannot work here. */
+    backend->merge = false;
+    backend->reserve = false;
+}
+
+/* The RAM block is gone by now: it was deleted with the properties. */
+static void remote_backend_finalize(Object *obj)
+{
+    HostMemoryBackendRemote *m = MEMORY_BACKEND_REMOTE(obj);
+
+    pager_free(m->pager);
+    if (m->discard_required) {
+        ram_block_discard_require(false);
+    }
+    if (m->store) {
+        object_unref(OBJECT(m->store));
+    }
+    g_free(m->store_id);
+    qapi_free_strList(m->iothreads);
+}
+
+static void remote_backend_class_init(ObjectClass *oc, void *data)
+{
+    MEMORY_BACKEND_CLASS(oc)->alloc = remote_backend_alloc;
+
+    object_class_property_add(oc, "cache-size", "size", get_cache_size,
+                              set_cache_size, NULL, NULL);
+    object_class_property_set_description(oc, "cache-size",
+        "Target and bound for local memory, in bytes; can be changed while "
+        "the VM runs (default: size)");
+    object_class_property_add_str(oc, "store", get_store, set_store);
+    object_class_property_set_description(oc, "store",
+        "ID of the remote-store-* object for the rest (default: a "
+        "remote-store-ram of its own)");
+    object_class_property_add(oc, "iothreads", "strList", get_iothreads,
+                              set_iothreads, NULL, NULL);
+    object_class_property_set_description(oc, "iothreads",
+        "IDs of iothread objects, one for each shard, which no device uses "
+        "(default: made by the object)");
+    object_class_property_add_bool(oc, "verify", get_verify, set_verify);
+    object_class_property_set_description(oc, "verify",
+        "Check the content of every page that is fetched (default: on)");
+    object_class_property_add_enum(oc, "on-error", "RemoteMemoryOnError",
+                                   &RemoteMemoryOnError_lookup,
+                                   get_on_error, set_on_error);
+    object_class_property_set_description(oc, "on-error",
+        "What to do when the store fails and retries do not help: stop the "
+        "VM, or only report (default: stop)");
+}
+
+static const TypeInfo remote_backend_info = {
+    .name = TYPE_MEMORY_BACKEND_REMOTE,
+    .parent = TYPE_MEMORY_BACKEND,
+    .instance_size = sizeof(HostMemoryBackendRemote),
+    .instance_init = remote_backend_init,
+    .instance_finalize = remote_backend_finalize,
+    .class_init = remote_backend_class_init,
+};
+
+static void register_types(void)
+{
+    type_register_static(&remote_backend_info);
+}
+
+type_init(register_types)

@@ -1,0 +1,48 @@
+/*
+ * memory-backend-remote: the object
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef REMOTE_MEMORY_HOSTMEM_REMOTE_H
+#define REMOTE_MEMORY_HOSTMEM_REMOTE_H
+
+#include "pager.h"
+#include "qapi/qapi-builtin-types.h"
+#include "system/hostmem.h"
+
+#define TYPE_MEMORY_BACKEND_REMOTE "memory-backend-remote"
+OBJECT_DECLARE_SIMPLE_TYPE(HostMemoryBackendRemote, MEMORY_BACKEND_REMOTE)
+
+/**
+ * struct HostMemoryBackendRemote - the object
+ * @cache_size: as set before there is a pager; the pager's counts from then on
+ * @has_cache_size: it was set
+ * @store_id: as given, or %NULL
+ * @store: the store, once the memory is allocated
+ * @iothreads: ids, as given
+ * @nr_iothreads: their number
+ * @verify: property
+ * @on_error: property
+ * @discard_required: ram_block_discard_require() was called
+ * @pager: once the memory is allocated
+ */
+struct HostMemoryBackendRemote {
+    HostMemoryBackend parent_obj;
+
+    uint64_t cache_size;
+    bool has_cache_size;
+    char *store_id;
+    RemoteStore *store;
+    strList *iothreads;
+    unsigned nr_iothreads;
+    bool verify;
+    RemoteMemoryOnError on_error;
+    bool discard_required;
+    RemotePager *pager;
+};
+
+/** remote_backend_id: name for messages, owned by @m */
+const char *remote_backend_id(HostMemoryBackendRemote *m);
+
+#endif

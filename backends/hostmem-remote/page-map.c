@@ -1,0 +1,166 @@
+/*
+ * Page map of a shard: states, their ways, and the resident list
+ *
+ * The list is intrusive, by 32-bit indices: a page can leave it in the
+ * middle (given back, or rotated since a device is using it) at no cost, and
+ * the links cost 8 bytes where pointers would cost 16.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/atomic.h"
+#include "page-map.h"
+#include <sys/mman.h>
+
+QEMU_BUILD_BUG_ON(sizeof(Page) != 20);
+QEMU_BUILD_BUG_ON(PAGE_ZERO != 0);
+
+#define WAY(to) (1u << (to))
+
+/* For each state, the set of those that it may become; see page-map.h. */
+static const unsigned ways[PAGE_STATES] = {
+    [PAGE_ZERO]     = WAY(PAGE_RESIDENT),
+    [PAGE_RESIDENT] = WAY(PAGE_STANDBY) | WAY(PAGE_ZERO),
+    [PAGE_STANDBY]  = WAY(PAGE_RESIDENT) | WAY(PAGE_REMOTE) | WAY(PAGE_ZERO),
+    [PAGE_REMOTE]   = WAY(PAGE_FETCHING) | WAY(PAGE_ZERO),
+    [PAGE_FETCHING] = WAY(PAGE_RESIDENT) | WAY(PAGE_REMOTE) | WAY(PAGE_ZERO),
+};
+
+bool page_map_init(PageMap *map, uint32_t nr)
+{
+    void *pages = mmap(NULL, nr * sizeof(Page), PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    assert(nr < PAGE_NONE);
+    if (pages == MAP_FAILED) {
+        return false;
+    }
+    *map = (PageMap) {
+        .pages = pages,
+        .nr = nr,
+        .count[PAGE_ZERO] = nr,
+        .oldest = PAGE_NONE,
+        .youngest = PAGE_NONE,
+    };
+    return true;
+}
+
+void page_map_destroy(PageMap *map)
+{
+    if (map->pages) {
+        munmap(map->pages, map->nr * sizeof(Page));
+        map->pages = NULL;
+    }
+}
+
+uint64_t page_map_footprint(const PageMap *map)
+{
+    return map->nr * sizeof(Page);
+}
+
+static void resident_append(PageMap *map, uint32_t index)
+{
+    Page *page = &map->pages[index];
+
+    page->prev = map->youngest;
+    page->next = PAGE_NONE;
+    if (map->youngest == PAGE_NONE) {
+        map->oldest = index;
+    } else {
+        map->pages[map->youngest].next = index;
+    }
+    map->youngest = index;
+}
+
+static void resident_unlink(PageMap *map, uint32_t index)
+{
+    Page *page = &map->pages[index];
+
+    if (page->prev == PAGE_NONE) {
+        map->oldest = page->next;
+    } else {
+        map->pages[page->prev].next = page->next;
+    }
+    if (page->next == PAGE_NONE) {
+        map->youngest = page->prev;
+    } else {
+        map->pages[page->next].prev = page->prev;
+    }
+}
+
+/* Other threads read the counters for the statistics. */
+static void count_add(PageMap *map, PageState state, int n)
+{
+    qatomic_set(&map->count[state], map->count[state] + n);
+}
+
+void page_map_move(PageMap *map, uint32_t index, PageState to)
+{
+    Page *page = page_map_get(map, index);
+    PageState from = page->state;
+
+    assert(ways[from] & WAY(to));
+    if (from == PAGE_RESIDENT) {
+        resident_unlink(map, index);
+    }
+    if (to == PAGE_RESIDENT) {
+        resident_append(map, index);
+    }
+    page->state = to;
+    count_add(map, from, -1);
+    count_add(map, to, 1);
+}
+
+void page_map_rotate(PageMap *map, uint32_t index)
+{
+    assert(page_map_get(map, index)->state == PAGE_RESIDENT);
+    resident_unlink(map, index);
+    resident_append(map, index);
+}
+
+static bool page_sane(const Page *page)
+{
+    switch (page->state) {
+    case PAGE_REMOTE:
+        return page_has(page, PAGE_STORED) && !page_has(page, PAGE_BUSY) &&
+               !page_has(page, PAGE_GIVEN_BACK);
+    case PAGE_FETCHING:
+        return page_has(page, PAGE_STORED) && !page_has(page, PAGE_BUSY);
+    default:
+        return page->state < PAGE_STATES &&
+               !page_has(page, PAGE_GIVEN_BACK) &&
+               !(page_has(page, PAGE_BUSY) && page_has(page, PAGE_STORED));
+    }
+}
+
+static bool resident_list_sane(const PageMap *map)
+{
+    uint32_t prev = PAGE_NONE;
+    uint64_t n = 0;
+
+    for (uint32_t i = map->oldest; i != PAGE_NONE; i = map->pages[i].next) {
+        const Page *page = &map->pages[i];
+
+        if (page->state != PAGE_RESIDENT || page->prev != prev ||
+            ++n > map->count[PAGE_RESIDENT]) {
+            return false;
+        }
+        prev = i;
+    }
+    return prev == map->youngest && n == map->count[PAGE_RESIDENT];
+}
+
+bool page_map_sane(const PageMap *map)
+{
+    uint64_t count[PAGE_STATES] = { 0 };
+
+    for (uint32_t i = 0; i < map->nr; i++) {
+        if (!page_sane(&map->pages[i])) {
+            return false;
+        }
+        count[map->pages[i].state]++;
+    }
+    return !memcmp(count, map->count, sizeof(count)) &&
+           resident_list_sane(map);
+}

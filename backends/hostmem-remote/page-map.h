@@ -1,0 +1,178 @@
+/*
+ * Page map of a shard: where each of its pages is
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef REMOTE_MEMORY_PAGE_MAP_H
+#define REMOTE_MEMORY_PAGE_MAP_H
+
+/**
+ * DOC: A page's life
+ *
+ * A page belongs to one shard for life, and only that shard's thread touches
+ * its entry: there is no lock.  The states::
+ *
+ *     ZERO       nowhere; reads as zeros
+ *     RESIDENT   mapped in the guest's RAM, on the resident list
+ *     STANDBY    taken out of the guest's RAM, content in a standby slot
+ *     REMOTE     only in the store
+ *     FETCHING   a get is under way
+ *
+ * and all the ways between them::
+ *
+ *     from       to         by                 when
+ *     ZERO       RESIDENT   fault.c            touched: filled with zeros
+ *     RESIDENT   STANDBY    evict.c            moved into a standby slot
+ *     STANDBY    RESIDENT   fault.c            refault: moved back, or copied
+ *                                              if a put reads the slot
+ *     STANDBY    REMOTE     evict.c            the store has it: dropped
+ *     STANDBY    ZERO       evict.c            all zeros: dropped
+ *     REMOTE     FETCHING   fetch.c            touched
+ *     FETCHING   RESIDENT   fetch.c            got, verified and placed
+ *     FETCHING   REMOTE     fetch.c            the get failed
+ *     FETCHING   ZERO       fetch.c            given back while under way
+ *     RESIDENT   ZERO       discard.c          given back by the guest
+ *     STANDBY    ZERO       discard.c          the same
+ *     REMOTE     ZERO       discard.c          the same
+ *
+ * Beside the state, each page has flags that are true in any state:
+ *
+ * PAGE_STORED
+ *     The store holds a copy with the content @hash.  Cleared before a put or
+ *     a discard starts, since a failed one leaves nobody knows what; set when
+ *     a put is acknowledged.
+ *
+ * PAGE_BUSY
+ *     A put or a discard of the page is in flight.  The page may be refaulted
+ *     or given back meanwhile, but not evicted, fetched or discarded in the
+ *     store again: there is one request for a page at a time.
+ *
+ * PAGE_GIVEN_BACK
+ *     The guest gave the page back during the fetch: what arrives is void.
+ *
+ * A REMOTE page is STORED.  A page that is neither REMOTE nor FETCHING but
+ * STORED has a copy too many in the store, which saves the next put if the
+ * content did not change (see writeback.c), and is garbage if the page is
+ * ZERO (see sweep.c).
+ */
+
+/** PAGE_NONE: no page: the end of a list */
+#define PAGE_NONE UINT32_MAX
+
+typedef enum PageState {
+    PAGE_ZERO,          /* all zeros in memory: a new map is a map of these */
+    PAGE_RESIDENT,
+    PAGE_STANDBY,
+    PAGE_REMOTE,
+    PAGE_FETCHING,
+    PAGE_STATES,
+} PageState;
+
+enum {
+    PAGE_STORED     = 1 << 0,
+    PAGE_BUSY       = 1 << 1,
+    PAGE_GIVEN_BACK = 1 << 2,
+};
+
+/**
+ * struct Page - one entry, 20 bytes
+ * @hash: XXH3 of the content that the store has, in two halves so that the
+ *     entry needs no padding; meaningful if PAGE_STORED
+ * @next: (RESIDENT) younger neighbour on the resident list
+ * @prev: (RESIDENT) older neighbour on the resident list
+ * @slot: (STANDBY) index of the standby slot
+ * @state: a PageState
+ * @flags: PAGE_* flags
+ */
+typedef struct Page {
+    uint32_t hash[2];
+    uint32_t next;
+    union {
+        uint32_t prev;
+        uint32_t slot;
+    };
+    uint8_t state;
+    uint8_t flags;
+    uint16_t reserved;
+} Page;
+
+/**
+ * struct PageMap - all pages of a shard, by index within the shard
+ * @pages: the entries; memory is populated as it is touched
+ * @nr: how many
+ * @count: pages in each state
+ * @oldest: head of the resident list: the page to evict next
+ * @youngest: its tail
+ */
+typedef struct PageMap {
+    Page *pages;
+    uint32_t nr;
+    uint64_t count[PAGE_STATES];
+    uint32_t oldest;
+    uint32_t youngest;
+} PageMap;
+
+/**
+ * page_map_init: make a map of ZERO pages
+ * @map: the map
+ * @nr: number of pages, below PAGE_NONE
+ *
+ * Takes no time and no memory to speak of, whatever @nr is.
+ * Returns: false if there is no address space (errno is set).
+ */
+bool page_map_init(PageMap *map, uint32_t nr);
+
+/** page_map_destroy: free what page_map_init() made */
+void page_map_destroy(PageMap *map);
+
+/** page_map_footprint: bytes reserved for @map, if all of it were touched */
+uint64_t page_map_footprint(const PageMap *map);
+
+static inline Page *page_map_get(PageMap *map, uint32_t index)
+{
+    assert(index < map->nr);
+    return &map->pages[index];
+}
+
+/**
+ * page_map_move: change a page's state
+ * @map: the map
+ * @index: the page
+ * @to: new state; the way must be in the table above
+ *
+ * The only place where a state changes.  Keeps the counters and the resident
+ * list: a page that becomes RESIDENT is its youngest.
+ */
+void page_map_move(PageMap *map, uint32_t index, PageState to);
+
+/** page_map_rotate: make a RESIDENT page the youngest */
+void page_map_rotate(PageMap *map, uint32_t index);
+
+static inline bool page_has(const Page *page, unsigned flag)
+{
+    return page->flags & flag;
+}
+
+static inline uint64_t page_hash(const Page *page)
+{
+    return page->hash[0] | (uint64_t)page->hash[1] << 32;
+}
+
+/** page_set_stored: note that the store has the page with content @hash */
+static inline void page_set_stored(Page *page, uint64_t hash)
+{
+    page->hash[0] = hash;
+    page->hash[1] = hash >> 32;
+    page->flags |= PAGE_STORED;
+}
+
+/**
+ * page_map_sane: check every invariant of a map
+ * @map: the map
+ *
+ * For assertions and tests: takes time in proportion to the map's size.
+ */
+bool page_map_sane(const PageMap *map);
+
+#endif

@@ -1,0 +1,452 @@
+/*
+ * Pager: the shards of a backend together, and what the main thread does
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "exec/ramblock.h"
+#include "qapi/error.h"
+#include "qapi/qapi-events-remote-memory.h"
+#include "qemu/cutils.h"
+#include "qemu/host-utils.h"
+#include "qemu/lockable.h"
+#include "qemu/main-loop.h"
+#include "qemu/units.h"
+#include "remote-memory/remote-memory.h"
+#include "pagers.h"
+#include "shard.h"
+#include "system/system.h"
+#include "trace.h"
+#include "uffd-page.h"
+
+/*
+ * Stripes: small enough that each shard has its share of whatever is in use,
+ * few enough (each is a mapping of its own to the kernel, which allows 65530
+ * by default), and no smaller than what is fetched together.
+ */
+#define STRIPE_MIN (2 * MiB)
+#define STRIPES_PER_SHARD 64
+
+/*
+ * A pager thread serves two vCPUs that fault all the time, and an idle one
+ * costs nothing; more than a few of them are for who asks for them.
+ */
+#define DEFAULT_CPUS_PER_SHARD 2
+#define DEFAULT_MAX_SHARDS 4
+
+unsigned pager_default_shards(void)
+{
+    return MIN(MAX(g_get_num_processors() / DEFAULT_CPUS_PER_SHARD, 1),
+               DEFAULT_MAX_SHARDS);
+}
+
+bool pager_check_cache_size(const char *id, uint64_t size, unsigned nr_shards,
+                            uint64_t cache_size, Error **errp)
+{
+    uint64_t least = MIN((uint64_t)nr_shards * BUDGET_MIN_PAGES *
+                         REMOTE_STORE_PAGE_SIZE, size);
+
+    if (cache_size < least || cache_size > size ||
+        cache_size % REMOTE_STORE_PAGE_SIZE) {
+        error_setg(errp, "memory backend '%s': property 'cache-size' cannot "
+                   "be %" PRIu64 ": it must be a multiple of %d from %" PRIu64
+                   " to %" PRIu64 " (the size of the backend)", id,
+                   cache_size, REMOTE_STORE_PAGE_SIZE, least, size);
+        if (cache_size < least) {
+            error_append_hint(errp, "Each pager thread needs %d KiB; there "
+                              "are %u of them (property 'iothreads').\n",
+                              BUDGET_MIN_PAGES * REMOTE_STORE_PAGE_SIZE / 1024,
+                              nr_shards);
+        }
+        return false;
+    }
+    return true;
+}
+
+/* Errors */
+
+void pager_error(RemotePager *pager, RemoteMemoryOperation op,
+                 const char *reason)
+{
+    WITH_QEMU_LOCK_GUARD(&pager->error_lock) {
+        if (!pager->error_reason) {
+            pager->error_op = op;
+            pager->error_reason = g_strdup(reason ?: "unknown error");
+        }
+    }
+    qemu_bh_schedule(pager->error_bh);
+}
+
+static bool pager_has_error(RemotePager *pager)
+{
+    for (unsigned i = 0; i < pager->nr_shards; i++) {
+        if (qatomic_read(&pager->shards[i].error)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/*
+ * The main loop may come here late, because it waited for a page itself: what
+ * is over is not a reason to stop any more.
+ */
+static void pager_error_bh(void *opaque)
+{
+    RemotePager *pager = opaque;
+    g_autofree char *reason = NULL;
+    RemoteMemoryOperation op;
+    bool stop = pager->on_error == REMOTE_MEMORY_ON_ERROR_STOP &&
+                runstate_is_running() && pager_has_error(pager);
+
+    WITH_QEMU_LOCK_GUARD(&pager->error_lock) {
+        reason = g_steal_pointer(&pager->error_reason);
+        op = pager->error_op;
+    }
+    if (!pager_has_error(pager)) {
+        pager->error_told = false;
+    }
+    if (!reason || (pager->error_told && !stop)) {
+        return;
+    }
+    pager->error_told = true;
+    if (stop) {
+        qemu_system_vmstop_request_prepare();
+    }
+    qapi_event_send_remote_memory_error(pager->id,
+                                        remote_store_id(pager->store), op,
+                                        stop ? REMOTE_MEMORY_ON_ERROR_STOP
+                                             : REMOTE_MEMORY_ON_ERROR_REPORT,
+                                        reason);
+    if (stop) {
+        qemu_system_vmstop_request(RUN_STATE_IO_ERROR);
+    }
+}
+
+static void pager_vm_change(void *opaque, bool running, RunState state)
+{
+    RemotePager *pager = opaque;
+
+    if (running) {
+        pager->error_told = false;
+        for (unsigned i = 0; i < pager->nr_shards; i++) {
+            recovery_resume(&pager->shards[i]);
+        }
+    }
+}
+
+/* Resizing */
+
+static void pager_resize_bh(void *opaque)
+{
+    RemotePager *pager = opaque;
+    uint64_t local = 0;
+
+    for (unsigned i = 0; i < pager->nr_shards; i++) {
+        RemoteShard *s = &pager->shards[i];
+
+        if (qatomic_read(&s->resize_reached) != pager->resize_wanted) {
+            return;
+        }
+        local += qatomic_read(&s->budget.used);
+    }
+    if (pager->resize_told != pager->resize_wanted) {
+        pager->resize_told = pager->resize_wanted;
+        qapi_event_send_remote_memory_cache_size_change(
+            pager->id, pager->cache_size, local * REMOTE_STORE_PAGE_SIZE);
+    }
+}
+
+static void shard_resize(void *opaque)
+{
+    RemoteShard *s = opaque;
+    RemotePager *pager = s->pager;
+    uint64_t pages = pager->cache_size / REMOTE_STORE_PAGE_SIZE;
+
+    budget_set_target(&s->budget,
+                      budget_share(pages, s->index, pager->nr_shards));
+    s->resize_wanted = pager->resize_wanted;
+    shard_kick(s);
+}
+
+bool pager_set_cache_size(RemotePager *pager, uint64_t cache_size,
+                          Error **errp)
+{
+    if (!pager_check_cache_size(pager->id, pager->size, pager->nr_shards,
+                                cache_size, errp)) {
+        return false;
+    }
+    trace_remote_memory_resize(pager->id, pager->cache_size, cache_size);
+    pager->cache_size = cache_size;
+    pager->resize_wanted++;
+    for (unsigned i = 0; i < pager->nr_shards; i++) {
+        shard_call(&pager->shards[i], shard_resize, &pager->shards[i]);
+    }
+    return true;
+}
+
+/* Queries */
+
+typedef struct PagerQuery {
+    RemoteShard *shard;
+    RemoteMemoryInfo *info;
+} PagerQuery;
+
+static void query_sizes(const RemoteShard *s, RemoteMemoryInfo *info)
+{
+    const uint64_t *count = s->map.count;
+    uint64_t stale = s->standby.filled - count[PAGE_STANDBY];
+
+    info->resident_size += count[PAGE_RESIDENT] * REMOTE_STORE_PAGE_SIZE;
+    info->standby_size += count[PAGE_STANDBY] * REMOTE_STORE_PAGE_SIZE;
+    info->remote_size += (count[PAGE_REMOTE] + count[PAGE_FETCHING]) *
+                         REMOTE_STORE_PAGE_SIZE;
+    info->zero_size += count[PAGE_ZERO] * REMOTE_STORE_PAGE_SIZE;
+    info->in_flight_size += (s->fetching + stale) * REMOTE_STORE_PAGE_SIZE;
+    info->metadata_size += page_map_footprint(&s->map) +
+                           standby_footprint(&s->standby);
+}
+
+static void query_stats(const ShardStats *stats, RemoteMemoryInfo *info)
+{
+    info->faults += stats->faults;
+    info->refaults += stats->refaults;
+    info->zero_fills += stats->zero_fills;
+    info->fetched_pages += stats->fetched;
+    info->written_pages += stats->written;
+    info->evicted_pages += stats->evicted;
+    info->clean_drops += stats->clean_drops;
+    info->zero_drops += stats->zero_drops;
+    info->discarded_pages += stats->discarded;
+    info->pinned_skips += stats->pinned_skips;
+    info->over_limit_pages += stats->over_limit;
+    info->errors += stats->errors;
+    info->fault_time_ns += stats->fault_time_ns;
+}
+
+static void query_shard(void *opaque)
+{
+    PagerQuery *query = opaque;
+
+    query_sizes(query->shard, query->info);
+    query_stats(&query->shard->stats, query->info);
+    if (query->shard->error) {
+        query->info->state = REMOTE_MEMORY_STATE_ERROR;
+    } else if (budget_shrinking(&query->shard->budget) &&
+               query->info->state == REMOTE_MEMORY_STATE_RUNNING) {
+        query->info->state = REMOTE_MEMORY_STATE_SHRINKING;
+    }
+}
+
+RemoteMemoryInfo *pager_query(RemotePager *pager)
+{
+    RemoteMemoryInfo *info = g_new0(RemoteMemoryInfo, 1);
+
+    info->id = g_strdup(pager->id);
+    info->size = pager->size;
+    info->cache_size = pager->cache_size;
+    info->store = g_strdup(remote_store_id(pager->store));
+    info->state = REMOTE_MEMORY_STATE_RUNNING;
+    for (unsigned i = 0; i < pager->nr_shards; i++) {
+        PagerQuery query = { .shard = &pager->shards[i], .info = info };
+
+        shard_call(query.shard, query_shard, &query);
+    }
+    return info;
+}
+
+typedef struct PagerSane {
+    RemoteShard *shard;
+    bool sane;
+} PagerSane;
+
+static void sane_shard(void *opaque)
+{
+    PagerSane *check = opaque;
+
+    check->sane = shard_sane(check->shard);
+}
+
+bool pager_sane(RemotePager *pager)
+{
+    for (unsigned i = 0; i < pager->nr_shards; i++) {
+        PagerSane check = { .shard = &pager->shards[i] };
+
+        shard_call(check.shard, sane_shard, &check);
+        if (!check.sane) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Discarding */
+
+typedef struct PagerDiscard {
+    RemoteShard *shard;
+    uint32_t first;
+    uint32_t nr;
+    int ret;
+} PagerDiscard;
+
+static void discard_shard(void *opaque)
+{
+    PagerDiscard *discard = opaque;
+
+    discard->ret = discard_range(discard->shard, discard->first, discard->nr);
+}
+
+int pager_discard(RemotePager *pager, uint64_t first, uint64_t nr)
+{
+    uint64_t stripe = 1ull << pager->stripe_shift;
+    int ret = 0;
+
+    while (nr && !ret) {
+        uint64_t offset = first & (stripe - 1);
+        uint64_t index = first >> pager->stripe_shift;
+        PagerDiscard discard = {
+            .shard = &pager->shards[index % pager->nr_shards],
+            .first = ((index / pager->nr_shards) << pager->stripe_shift) +
+                     offset,
+            .nr = MIN(MIN(nr, stripe - offset), DISCARD_MAX_PAGES),
+        };
+
+        shard_call(discard.shard, discard_shard, &discard);
+        ret = discard.ret;
+        first += discard.nr;
+        nr -= discard.nr;
+    }
+    return ret;
+}
+
+/* Life cycle */
+
+static void pager_stop(RemotePager *pager)
+{
+    for (unsigned i = 0; i < pager->nr_shards; i++) {
+        shard_stop(&pager->shards[i],
+                   !REMOTE_STORE_GET_CLASS(pager->store)->transient);
+    }
+}
+
+/*
+ * The block is about to be unmapped.  No later: what is mapped at its place
+ * afterwards is not ours to move pages out of.
+ */
+static void pager_ram_removed(RAMBlockNotifier *n, void *host, size_t size,
+                              size_t max_size)
+{
+    RemotePager *pager = container_of(n, RemotePager, ram_notifier);
+
+    if (host == pager->host) {
+        pager_stop(pager);
+    }
+}
+
+/* Free what the store holds for us; it may be a server that lives on. */
+static void pager_exit(Notifier *n, void *data)
+{
+    pager_stop(container_of(n, RemotePager, exit_notifier));
+}
+
+static unsigned stripe_shift(uint64_t size, unsigned nr_shards)
+{
+    uint64_t stripe = MAX(size / nr_shards / STRIPES_PER_SHARD, STRIPE_MIN);
+
+    if (nr_shards == 1) {
+        stripe = size;
+    }
+    return ctz64(pow2ceil(stripe / REMOTE_STORE_PAGE_SIZE));
+}
+
+static void pager_connect(RemotePager *pager)
+{
+    pager->ram_notifier.ram_block_removed = pager_ram_removed;
+    ram_block_notifier_add(&pager->ram_notifier);
+    pager->vm_change = qemu_add_vm_change_state_handler(pager_vm_change,
+                                                        pager);
+    pager->exit_notifier.notify = pager_exit;
+    qemu_add_exit_notifier(&pager->exit_notifier);
+    pagers_add(pager);
+}
+
+static void pager_disconnect(RemotePager *pager)
+{
+    if (pager->vm_change) {
+        pagers_remove(pager);
+        qemu_remove_exit_notifier(&pager->exit_notifier);
+        qemu_del_vm_change_state_handler(pager->vm_change);
+        ram_block_notifier_remove(&pager->ram_notifier);
+    }
+}
+
+RemotePager *pager_new(const PagerConfig *config, Error **errp)
+{
+    RemotePager *pager = g_new0(RemotePager, 1);
+    QemuUUID uuid;
+
+    pager->id = g_strdup(config->id);
+    pager->host = config->host;
+    pager->size = config->size;
+    pager->cache_size = config->cache_size;
+    pager->nr_shards = config->nr_shards ?: pager_default_shards();
+    pager->stripe_shift = stripe_shift(pager->size, pager->nr_shards);
+    pager->store = config->store;
+    pager->verify = config->verify;
+    pager->on_error = config->on_error;
+    pager->pagemap_fd = qemu_open_old("/proc/self/pagemap", O_RDONLY);
+    pager->error_bh = qemu_bh_new(pager_error_bh, pager);
+    pager->resize_bh = qemu_bh_new(pager_resize_bh, pager);
+    qemu_mutex_init(&pager->error_lock);
+    pager->shards = g_new0(RemoteShard, pager->nr_shards);
+    for (unsigned i = 0; i < pager->nr_shards; i++) {
+        pager->shards[i].pager = pager;
+        pager->shards[i].index = i;
+        pager->shards[i].uffd = -1;
+    }
+
+    qemu_uuid_generate(&uuid);
+    pager->region = remote_store_attach(config->store, &uuid,
+                                        pager->size / REMOTE_STORE_PAGE_SIZE,
+                                        errp);
+    if (!pager->region) {
+        goto fail;
+    }
+    for (unsigned i = 0; i < pager->nr_shards; i++) {
+        if (!shard_start(&pager->shards[i],
+                         config->iothreads ? config->iothreads[i] : NULL,
+                         errp)) {
+            goto fail;
+        }
+    }
+    pager_connect(pager);
+    return pager;
+
+fail:
+    pager_free(pager);
+    return NULL;
+}
+
+void pager_free(RemotePager *pager)
+{
+    if (!pager) {
+        return;
+    }
+    pager_disconnect(pager);
+    pager_stop(pager);
+    for (unsigned i = 0; i < pager->nr_shards; i++) {
+        shard_destroy(&pager->shards[i]);
+    }
+    remote_store_detach(pager->region);
+    qemu_bh_delete(pager->error_bh);
+    qemu_bh_delete(pager->resize_bh);
+    qemu_mutex_destroy(&pager->error_lock);
+    if (pager->pagemap_fd >= 0) {
+        close(pager->pagemap_fd);
+    }
+    g_free(pager->error_reason);
+    g_free(pager->shards);
+    g_free(pager->id);
+    g_free(pager);
+}

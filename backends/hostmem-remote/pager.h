@@ -1,0 +1,172 @@
+/*
+ * Pager: keeps a bounded part of a memory backend in local memory
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef REMOTE_MEMORY_PAGER_H
+#define REMOTE_MEMORY_PAGER_H
+
+#include "exec/ramlist.h"
+#include "qapi/qapi-types-remote-memory.h"
+#include "qemu/notify.h"
+#include "qemu/uuid.h"
+#include "remote-memory/store.h"
+#include "system/iothread.h"
+#include "system/runstate.h"
+
+typedef struct RemoteShard RemoteShard;
+typedef struct RemotePager RemotePager;
+
+/** PAGER_MAX_SHARDS: more threads than that do not help */
+#define PAGER_MAX_SHARDS 64
+
+/**
+ * struct PagerConfig - what a pager is made from
+ * @id: name for messages
+ * @host: the RAM, page-aligned, never touched
+ * @size: its size in bytes, a multiple of the page size
+ * @cache_size: target for local memory, in bytes
+ * @store: where pages go
+ * @iothreads: one per shard, or %NULL to make them
+ * @nr_shards: how many shards; 0 for the default
+ * @verify: check the hash of fetched pages
+ * @on_error: what to do if the store fails
+ */
+typedef struct PagerConfig {
+    const char *id;
+    void *host;
+    uint64_t size;
+    uint64_t cache_size;
+    RemoteStore *store;
+    IOThread **iothreads;
+    unsigned nr_shards;
+    bool verify;
+    RemoteMemoryOnError on_error;
+} PagerConfig;
+
+/**
+ * struct RemotePager - one backend's pager
+ *
+ * The RAM is cut into stripes of 2^@stripe_shift pages, dealt to the shards
+ * in turn, so that each shard has its share of what is in use.
+ */
+struct RemotePager {
+    /* Set at creation, never modified. */
+    char *id;
+    uint8_t *host;
+    uint64_t size;
+    unsigned stripe_shift;
+    unsigned nr_shards;
+    RemoteStore *store;
+    RemoteStoreRegion *region;
+    int pagemap_fd;
+    bool verify;
+    RemoteMemoryOnError on_error;
+    RemoteShard *shards;
+
+    /* Main thread only. */
+    uint64_t cache_size;
+    unsigned resize_wanted;
+    unsigned resize_told;
+    bool error_told;
+    RAMBlockNotifier ram_notifier;
+    VMChangeStateEntry *vm_change;
+    Notifier exit_notifier;
+    QTAILQ_ENTRY(RemotePager) next;
+
+    /* Scheduled by shards. */
+    QEMUBH *error_bh;
+    QEMUBH *resize_bh;
+
+    QemuMutex error_lock;
+    /* Protected by @error_lock: the error to report next. */
+    RemoteMemoryOperation error_op;
+    char *error_reason;
+};
+
+/** pager_default_shards: how many shards a backend gets if nobody says */
+unsigned pager_default_shards(void);
+
+/**
+ * pager_check_cache_size: can a backend have this cache?
+ * @id: the backend, for the message
+ * @size: its size in bytes
+ * @nr_shards: number of its shards
+ * @cache_size: in bytes
+ * @errp: says why not
+ */
+bool pager_check_cache_size(const char *id, uint64_t size, unsigned nr_shards,
+                            uint64_t cache_size, Error **errp);
+
+/**
+ * pager_new: start paging
+ * @config: copied as far as it is needed
+ * @errp: set on failure
+ *
+ * Main thread.  Returns: the pager, or %NULL.
+ */
+RemotePager *pager_new(const PagerConfig *config, Error **errp);
+
+/**
+ * pager_free: free a pager
+ * @pager: the RAM block is gone, or was never handed out.  May be %NULL
+ *
+ * Main thread.
+ */
+void pager_free(RemotePager *pager);
+
+/**
+ * pager_set_cache_size: set the target for local memory
+ * @pager: the pager
+ * @cache_size: in bytes
+ * @errp: set if it is out of range
+ *
+ * Main thread.  Returns at once; REMOTE_MEMORY_CACHE_SIZE_CHANGE says when
+ * it is reached.
+ */
+bool pager_set_cache_size(RemotePager *pager, uint64_t cache_size,
+                          Error **errp);
+
+/**
+ * pager_query: what query-remote-memory says
+ * @pager: the pager
+ *
+ * Main thread.  Each shard's figures are of one moment.
+ */
+RemoteMemoryInfo *pager_query(RemotePager *pager);
+
+/** DISCARD_MAX_PAGES: given back in one go, so that faults do not wait long */
+#define DISCARD_MAX_PAGES 4096
+
+/**
+ * pager_discard: drop pages wherever they are
+ * @pager: the pager
+ * @first: first page of the RAM
+ * @nr: number of pages
+ *
+ * Any thread but a pager's.  Returns: 0 or a negative errno.
+ */
+int pager_discard(RemotePager *pager, uint64_t first, uint64_t nr);
+
+/**
+ * pager_sane: check all invariants
+ * @pager: the pager
+ *
+ * Main thread; takes time in proportion to the size.
+ */
+bool pager_sane(RemotePager *pager);
+
+/**
+ * pager_error: a shard could not do without its store
+ * @pager: the pager
+ * @op: what failed
+ * @reason: why
+ *
+ * Pager threads.  The main loop sends the event and stops the VM if the
+ * error policy says so and the error still lasts.
+ */
+void pager_error(RemotePager *pager, RemoteMemoryOperation op,
+                 const char *reason);
+
+#endif

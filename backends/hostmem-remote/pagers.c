@@ -1,0 +1,174 @@
+/*
+ * All pagers of this process, and what the rest of QEMU asks of them
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "exec/memory.h"
+#include "exec/ramblock.h"
+#include "hw/core/cpu.h"
+#include "migration/blocker.h"
+#include "migration/misc.h"
+#include "pagers.h"
+#include "qapi/error.h"
+#include "qemu/lockable.h"
+#include "remote-memory/remote-memory.h"
+#include "shard.h"
+
+/*
+ * Protects the list.  Never taken by a pager's thread, so it may be held
+ * while one is waited for.
+ */
+static QemuMutex pagers_lock;
+static QTAILQ_HEAD(, RemotePager) pagers = QTAILQ_HEAD_INITIALIZER(pagers);
+
+/* See block_migration(); main thread only. */
+static Error *held_blocker;
+
+static void __attribute__((constructor)) pagers_init(void)
+{
+    qemu_mutex_init(&pagers_lock);
+}
+
+static void unblock_migration(void *opaque, bool running, RunState state)
+{
+    if (running) {
+        migrate_del_blocker(&held_blocker);
+    }
+}
+
+void pagers_add(RemotePager *pager)
+{
+    static bool registered;
+
+    if (!registered) {
+        registered = true;
+        qemu_add_vm_change_state_handler(unblock_migration, NULL);
+    }
+    QEMU_LOCK_GUARD(&pagers_lock);
+    QTAILQ_INSERT_TAIL(&pagers, pager, next);
+}
+
+void pagers_remove(RemotePager *pager)
+{
+    QEMU_LOCK_GUARD(&pagers_lock);
+    QTAILQ_REMOVE(&pagers, pager, next);
+}
+
+bool remote_memory_discard(RAMBlock *rb, uint64_t start, size_t length,
+                           int *ret)
+{
+    RemotePager *pager;
+
+    QEMU_LOCK_GUARD(&pagers_lock);
+    QTAILQ_FOREACH(pager, &pagers, next) {
+        if (pager->host == rb->host) {
+            break;
+        }
+    }
+    if (!pager) {
+        return false;
+    }
+    if (start % REMOTE_STORE_PAGE_SIZE || length % REMOTE_STORE_PAGE_SIZE ||
+        start > pager->size || length > pager->size - start) {
+        *ret = -EINVAL;
+    } else {
+        *ret = pager_discard(pager, start / REMOTE_STORE_PAGE_SIZE,
+                             length / REMOTE_STORE_PAGE_SIZE);
+    }
+    return true;
+}
+
+/* vCPUs that count as paused */
+
+typedef void ShardFunc(RemoteShard *s);
+
+static void for_each_shard(ShardFunc *fn)
+{
+    RemotePager *pager;
+
+    QTAILQ_FOREACH(pager, &pagers, next) {
+        for (unsigned i = 0; i < pager->nr_shards; i++) {
+            fn(&pager->shards[i]);
+        }
+    }
+}
+
+static void park_lock(RemoteShard *s)
+{
+    qemu_mutex_lock(&s->park_lock);
+}
+
+static void park_unlock(RemoteShard *s)
+{
+    qemu_mutex_unlock(&s->park_lock);
+}
+
+/* Called with all park locks held. */
+static Waiter *find_parked(uint32_t tid)
+{
+    RemotePager *pager;
+
+    QTAILQ_FOREACH(pager, &pagers, next) {
+        for (unsigned i = 0; i < pager->nr_shards; i++) {
+            Waiter *waiter;
+
+            QTAILQ_FOREACH(waiter, &pager->shards[i].parked, next) {
+                if (waiter->tid == tid) {
+                    return waiter;
+                }
+            }
+        }
+    }
+    return NULL;
+}
+
+/*
+ * A vCPU in the middle of an instruction has no state that could be sent or
+ * saved.  Returns: false if migration is under way already.
+ */
+static bool block_migration(void)
+{
+    if (held_blocker) {
+        return true;
+    }
+    error_setg(&held_blocker, "the guest waits for a page that its store "
+               "does not give; repair the store and continue the guest first");
+    return migrate_add_blocker_internal(&held_blocker, NULL) == 0;
+}
+
+/* Called with all park locks held. */
+static bool all_parked(void)
+{
+    CPUState *cpu;
+
+    CPU_FOREACH(cpu) {
+        if (!cpu->stopped && !find_parked(cpu->thread_id)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool remote_memory_vcpus_parked(void)
+{
+    CPUState *cpu;
+    bool parked;
+
+    QEMU_LOCK_GUARD(&pagers_lock);
+    if (QTAILQ_EMPTY(&pagers)) {
+        return false;
+    }
+    for_each_shard(park_lock);
+    parked = all_parked() && block_migration();
+    if (parked) {
+        CPU_FOREACH(cpu) {
+            if (!cpu->stopped) {
+                find_parked(cpu->thread_id)->held = true;
+            }
+        }
+    }
+    for_each_shard(park_unlock);
+    return parked;
+}

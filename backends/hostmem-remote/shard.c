@@ -1,0 +1,401 @@
+/*
+ * Shard: life cycle, events and the order in which work is done
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qemu/bitmap.h"
+#include "qemu/error-report.h"
+#include "qemu/host-utils.h"
+#include "qemu/madvise.h"
+#include "qemu/memalign.h"
+#include "qemu/userfaultfd.h"
+#include "shard.h"
+#include "trace.h"
+#include "uffd-page.h"
+#include <linux/userfaultfd.h>
+#include <sys/mman.h>
+
+/*
+ * Slots in the standby ring: more than budget_standby_goal() ever asks for,
+ * with room for the holes that refaults leave.  Only address space.
+ */
+#define STANDBY_DIVISOR 3
+#define STANDBY_MIN_SLOTS 64
+
+/* Time for discarding in the store what nobody needs, at the end, in ms. */
+#define RELEASE_TIMEOUT_MS 10000
+#define RELEASE_POLL_US 500
+
+uint8_t *shard_host(const RemoteShard *s, uint32_t index)
+{
+    return s->pager->host +
+           shard_store_page(s, index) * REMOTE_STORE_PAGE_SIZE;
+}
+
+uint64_t shard_store_page(const RemoteShard *s, uint32_t index)
+{
+    const RemotePager *pager = s->pager;
+    uint64_t stripe = index >> pager->stripe_shift;
+
+    return ((stripe * pager->nr_shards + s->index) << pager->stripe_shift) +
+           (index & ((1ull << pager->stripe_shift) - 1));
+}
+
+/* Index within the shard of the page at @addr, which is the shard's. */
+static uint32_t shard_page_at(const RemoteShard *s, uint64_t addr)
+{
+    const RemotePager *pager = s->pager;
+    uint64_t page = (addr - (uintptr_t)pager->host) / REMOTE_STORE_PAGE_SIZE;
+    uint64_t stripe = (page >> pager->stripe_shift) / pager->nr_shards;
+
+    return (stripe << pager->stripe_shift) +
+           (page & ((1ull << pager->stripe_shift) - 1));
+}
+
+/* How many pages the shard has: the last stripe may be a short one. */
+static uint64_t shard_nr_pages(const RemoteShard *s)
+{
+    const RemotePager *pager = s->pager;
+    uint64_t stripe = 1ull << pager->stripe_shift;
+    uint64_t pages = pager->size / REMOTE_STORE_PAGE_SIZE;
+    uint64_t full = pages / stripe;
+    uint64_t mine = full / pager->nr_shards +
+                    (s->index < full % pager->nr_shards);
+
+    return mine * stripe +
+           (full % pager->nr_shards == s->index ? pages % stripe : 0);
+}
+
+void shard_move(RemoteShard *s, uint32_t index, PageState to)
+{
+    trace_remote_memory_page(s->pager->id, shard_store_page(s, index),
+                             s->map.pages[index].state, to);
+    page_map_move(&s->map, index, to);
+}
+
+bool shard_sane(const RemoteShard *s)
+{
+    uint64_t resident = s->map.count[PAGE_RESIDENT];
+
+    return page_map_sane(&s->map) &&
+           s->fetching == s->map.count[PAGE_FETCHING] &&
+           s->standby.filled >= s->map.count[PAGE_STANDBY] &&
+           s->budget.used == resident + s->standby.filled + s->fetching;
+}
+
+/* Events */
+
+/* What can be done now, in the order of who waits most urgently. */
+static void shard_service(void *opaque)
+{
+    RemoteShard *s = opaque;
+    bool again = false;
+
+    if (!s->stopping) {
+        bool waiting = fault_retry(s);
+
+        fetch_submit(s);
+        again = evict_run(s);
+        writeback_run(s);
+        again |= waiting && s->budget.used < s->budget.limit;
+        if (s->resize_reached != qatomic_read(&s->resize_wanted) &&
+            !budget_shrinking(&s->budget)) {
+            qatomic_set(&s->resize_reached, s->resize_wanted);
+            qemu_bh_schedule(s->pager->resize_bh);
+        }
+    }
+    again |= sweep_run(s);
+    if (again) {
+        shard_kick(s);
+    }
+}
+
+void shard_kick(RemoteShard *s)
+{
+    qemu_bh_schedule(s->service_bh);
+}
+
+static void shard_event(RemoteShard *s, const struct uffd_msg *msg)
+{
+    uint64_t addr = msg->arg.pagefault.address;
+
+    if (msg->event != UFFD_EVENT_PAGEFAULT ||
+        addr - (uintptr_t)s->pager->host >= s->pager->size) {
+        /* Not asked for; or somebody read an empty standby slot: a bug. */
+        error_report("memory backend '%s': unexpected userfaultfd event %d",
+                     s->pager->id, msg->event);
+        return;
+    }
+    shard_fault(s, shard_page_at(s, addr), msg->arg.pagefault.feat.ptid,
+                msg->arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WRITE);
+}
+
+static void shard_read_events(RemoteShard *s)
+{
+    if (s->nr_events == 0) {
+        s->nr_events = MAX(uffd_read_events(s->uffd, s->events,
+                                            SHARD_EVENTS), 0);
+    }
+}
+
+static void shard_handle_events(void *opaque)
+{
+    RemoteShard *s = opaque;
+    int n;
+
+    shard_read_events(s);
+    n = s->nr_events;
+    s->nr_events = 0;
+    for (int i = 0; i < n; i++) {
+        shard_event(s, &s->events[i]);
+    }
+    shard_service(s);
+}
+
+static bool shard_poll_events(void *opaque)
+{
+    RemoteShard *s = opaque;
+
+    shard_read_events(s);
+    return s->nr_events > 0;
+}
+
+/* Calls from other threads */
+
+typedef struct ShardCall {
+    QEMUBHFunc *fn;
+    void *opaque;
+    QemuEvent done;
+} ShardCall;
+
+static void shard_call_bh(void *opaque)
+{
+    ShardCall *call = opaque;
+
+    call->fn(call->opaque);
+    qemu_event_set(&call->done);
+}
+
+/*
+ * Not aio_wait_bh_oneshot(): that would run other handlers of the main loop
+ * meanwhile.  The shard waits for nobody, so neither do we for long.
+ */
+void shard_call(RemoteShard *s, QEMUBHFunc *fn, void *opaque)
+{
+    ShardCall call = { .fn = fn, .opaque = opaque };
+
+    qemu_event_init(&call.done, false);
+    aio_bh_schedule_oneshot(s->ctx, shard_call_bh, &call);
+    qemu_event_wait(&call.done);
+    qemu_event_destroy(&call.done);
+}
+
+/* Life cycle */
+
+static bool shard_open_thread(RemoteShard *s, IOThread *iothread,
+                              Error **errp)
+{
+    if (iothread) {
+        object_ref(OBJECT(iothread));
+    } else {
+        g_autofree char *name = g_strdup_printf("remote-memory-%s-%u",
+                                                s->pager->id, s->index);
+
+        iothread = iothread_create(name, errp);
+        if (!iothread) {
+            return false;
+        }
+        /* The parent has it as long as it is not destroyed; and so do we. */
+        object_ref(OBJECT(iothread));
+        s->own_iothread = true;
+    }
+    s->iothread = iothread;
+    s->ctx = iothread_get_aio_context(iothread);
+    s->service_bh = aio_bh_new(s->ctx, shard_service, s);
+    return true;
+}
+
+/* Register all stripes, so that touching them asks us. */
+static bool shard_register(RemoteShard *s, Error **errp)
+{
+    uint64_t stripe = 1ull << s->pager->stripe_shift;
+
+    for (uint64_t first = 0; first < s->map.nr; first += stripe) {
+        uint64_t nr = MIN(stripe, s->map.nr - first);
+
+        if (uffd_register_memory(s->uffd, shard_host(s, first),
+                                 nr * REMOTE_STORE_PAGE_SIZE,
+                                 UFFDIO_REGISTER_MODE_MISSING, NULL)) {
+            error_setg_errno(errp, errno, "memory backend '%s': cannot "
+                             "register memory with userfaultfd",
+                             s->pager->id);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A move needs its destination registered, so standby memory is, too. */
+static bool shard_open_standby(RemoteShard *s, Error **errp)
+{
+    uint32_t capacity = pow2floor(MAX(s->map.nr / STANDBY_DIVISOR,
+                                      STANDBY_MIN_SLOTS));
+    size_t size = (size_t)capacity * REMOTE_STORE_PAGE_SIZE;
+    void *mem = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (mem == MAP_FAILED) {
+        error_setg_errno(errp, errno, "cannot reserve standby memory");
+        return false;
+    }
+    s->standby_mem = mem;
+    if (!standby_init(&s->standby, capacity)) {
+        munmap(mem, size);
+        s->standby_mem = NULL;
+        error_setg_errno(errp, errno, "cannot reserve the standby ring");
+        return false;
+    }
+    qemu_madvise(mem, size, QEMU_MADV_NOHUGEPAGE);
+    qemu_madvise(mem, size, QEMU_MADV_DONTFORK);
+    qemu_madvise(mem, size, QEMU_MADV_DONTDUMP);
+    if (uffd_register_memory(s->uffd, mem, size,
+                             UFFDIO_REGISTER_MODE_MISSING, NULL)) {
+        error_setg_errno(errp, errno, "cannot register standby memory");
+        return false;
+    }
+    return true;
+}
+
+bool shard_start(RemoteShard *s, IOThread *iothread, Error **errp)
+{
+    RemotePager *pager = s->pager;
+    uint64_t pages = shard_nr_pages(s);
+
+    s->uffd = uffd_page_open(errp);
+    if (s->uffd < 0 || !shard_open_thread(s, iothread, errp)) {
+        return false;
+    }
+    QTAILQ_INIT(&s->for_room);
+    QTAILQ_INIT(&s->for_fetch);
+    QTAILQ_INIT(&s->idle_waiters);
+    s->events = g_new(struct uffd_msg, SHARD_EVENTS);
+    recovery_init(s);
+    writeback_init(s);
+    if (!page_map_init(&s->map, pages) || !sweep_init(s) || !fetch_init(s)) {
+        error_setg_errno(errp, errno, "memory backend '%s': cannot reserve "
+                         "the page map", pager->id);
+        return false;
+    }
+    budget_init(&s->budget, pages,
+                budget_share(pager->cache_size / REMOTE_STORE_PAGE_SIZE,
+                             s->index, pager->nr_shards));
+    if (!shard_open_standby(s, errp)) {
+        return false;
+    }
+    s->queue = remote_store_open(pager->region, s->ctx, errp);
+    if (!s->queue || !shard_register(s, errp)) {
+        return false;
+    }
+    aio_set_fd_handler(s->ctx, s->uffd, shard_handle_events, NULL,
+                       shard_poll_events, shard_handle_events, s);
+    s->started = true;
+    return true;
+}
+
+static void shard_quiesce(void *opaque)
+{
+    RemoteShard *s = opaque;
+
+    aio_set_fd_handler(s->ctx, s->uffd, NULL, NULL, NULL, NULL, NULL);
+    timer_del(s->retry_timer);
+    s->stopping = true;
+}
+
+static void shard_release(void *opaque)
+{
+    sweep_mark_all(opaque);
+    shard_service(opaque);
+}
+
+static void shard_release_end(void *opaque)
+{
+    RemoteShard *s = opaque;
+
+    qatomic_set(&s->nr_garbage, 0);
+}
+
+/* Every request ends in bounded time. */
+static void shard_wait_in_flight(RemoteShard *s)
+{
+    while (qatomic_read(&s->in_flight)) {
+        g_usleep(RELEASE_POLL_US);
+    }
+}
+
+static void shard_close_queue(void *opaque)
+{
+    RemoteShard *s = opaque;
+
+    qemu_bh_delete(s->service_bh);
+    s->service_bh = NULL;
+    remote_store_close(s->queue);
+    s->queue = NULL;
+}
+
+void shard_stop(RemoteShard *s, bool release)
+{
+    if (!s->started) {
+        return;
+    }
+    s->started = false;
+    shard_call(s, shard_quiesce, s);
+    shard_wait_in_flight(s);
+    if (release) {
+        int64_t deadline = g_get_monotonic_time() +
+                           RELEASE_TIMEOUT_MS * 1000LL;
+
+        shard_call(s, shard_release, s);
+        while (qatomic_read(&s->nr_garbage) &&
+               g_get_monotonic_time() < deadline) {
+            g_usleep(RELEASE_POLL_US);
+        }
+    }
+    shard_call(s, shard_release_end, s);
+    shard_wait_in_flight(s);
+    shard_call(s, shard_close_queue, s);
+}
+
+void shard_destroy(RemoteShard *s)
+{
+    shard_stop(s, false);
+    if (s->queue) {
+        /* Opened, but never started. */
+        shard_call(s, shard_close_queue, s);
+    }
+    if (s->uffd >= 0) {
+        uffd_close_fd(s->uffd);
+    }
+    if (s->service_bh) {
+        qemu_bh_delete(s->service_bh);
+    }
+    if (s->standby_mem) {
+        munmap(s->standby_mem,
+               (size_t)s->standby.capacity * REMOTE_STORE_PAGE_SIZE);
+    }
+    qemu_vfree(s->fetch_mem);
+    standby_destroy(&s->standby);
+    page_map_destroy(&s->map);
+    g_free(s->garbage);
+    g_free(s->events);
+    fault_waiters_free(s);
+    recovery_destroy(s);
+    if (s->iothread) {
+        if (s->own_iothread) {
+            iothread_destroy(s->iothread);
+        }
+        object_unref(OBJECT(s->iothread));
+    }
+}

@@ -1,0 +1,408 @@
+/*
+ * Shard: one pager thread's share of the guest's RAM
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef REMOTE_MEMORY_SHARD_H
+#define REMOTE_MEMORY_SHARD_H
+
+#include "budget.h"
+#include "page-map.h"
+#include "pager.h"
+#include "remote-memory/store.h"
+#include "standby.h"
+#include "system/iothread.h"
+
+struct uffd_msg;
+
+/**
+ * DOC: Shards
+ *
+ * A shard owns every n-th stripe of a backend's RAM: page map, standby ring,
+ * userfaultfd, a queue into the store and an IOThread.  Nothing of it is
+ * shared, so there is no lock on the way of a fault.  The files::
+ *
+ *     uffd --> shard.c --> fault.c --> fetch.c --> store
+ *                |                       |
+ *                |          placed <-----+
+ *                +-------> evict.c --> writeback.c --> store
+ *                |            |
+ *                |            +--> drop
+ *                +-------> sweep.c   copies that nobody needs --> store
+ *                +-------> discard.c pages that the guest gives back
+ *                +-------> recovery.c what the store refuses: wait, retry,
+ *                                    stop the VM
+ *
+ * Rules of the shard's thread: it takes neither the BQL nor a lock that a
+ * thread which touches guest memory may hold, waits for nobody, and never
+ * touches guest memory itself: it is the one who would have to serve the
+ * fault.  It reads standby slots, but only filled ones.
+ */
+
+/* Most events read in one go, so that evictions are not put off for long. */
+#define SHARD_EVENTS 16
+/*
+ * Requests in flight.  A fetch holds a buffer of its own, so these are few;
+ * a put reads the standby slot.
+ */
+#define SHARD_FETCHES 32
+#define SHARD_PUTS 64
+#define SHARD_DISCARDS 64
+
+/**
+ * struct Waiter - a thread that waits for a page
+ * @page: for which
+ * @tid: who, as in gettid(2)
+ * @write: whether it wants to write
+ * @held: counts as paused: must not go on before the VM runs.  Protected by
+ *     &RemoteShard.park_lock
+ * @since: when its fault was seen, in ns
+ * @next: in one of the shard's lists
+ */
+typedef struct Waiter {
+    uint32_t page;
+    uint32_t tid;
+    bool write;
+    bool held;
+    int64_t since;
+    QTAILQ_ENTRY(Waiter) next;
+} Waiter;
+
+typedef QTAILQ_HEAD(, Waiter) WaiterList;
+
+/**
+ * struct ShardRequest - a request to the store, and whom it concerns
+ * @req: the request
+ * @shard: whose
+ * @page: index of the page within the shard
+ * @slot: (put) the standby slot that is read
+ * @hash: (put) hash of its content
+ * @next: in a list of idle requests
+ */
+typedef struct ShardRequest {
+    RemoteStoreRequest req;
+    RemoteShard *shard;
+    uint32_t page;
+    uint32_t slot;
+    uint64_t hash;
+    QSLIST_ENTRY(ShardRequest) next;
+} ShardRequest;
+
+typedef QSLIST_HEAD(, ShardRequest) ShardRequestList;
+
+/**
+ * struct ShardStats - counters, by cause
+ *
+ * Written by the shard's thread, read by any.  As in #RemoteMemoryInfo.
+ */
+typedef struct ShardStats {
+    uint64_t faults;
+    uint64_t refaults;
+    uint64_t zero_fills;
+    uint64_t fetched;
+    uint64_t written;
+    uint64_t evicted;
+    uint64_t clean_drops;
+    uint64_t zero_drops;
+    uint64_t discarded;
+    uint64_t pinned_skips;
+    uint64_t over_limit;
+    uint64_t errors;
+    uint64_t fault_time_ns;
+} ShardStats;
+
+struct RemoteShard {
+    /* Set at creation, never modified. */
+    RemotePager *pager;
+    unsigned index;
+    IOThread *iothread;
+    bool own_iothread;
+    AioContext *ctx;
+    int uffd;
+    RemoteStoreQueue *queue;
+    uint8_t *standby_mem;
+    uint8_t *fetch_mem;
+    QEMUBH *service_bh;
+    QEMUTimer *retry_timer;
+
+    /* Shard thread only; counters may be read by any. */
+    PageMap map;
+    Standby standby;
+    Budget budget;
+    ShardStats stats;
+
+    /* Shard thread only: events read and not handled yet. */
+    struct uffd_msg *events;
+    int nr_events;
+
+    /* Shard thread only: faults that could not be answered at once. */
+    WaiterList for_room;
+    WaiterList for_fetch;
+    WaiterList idle_waiters;
+
+    /* Shard thread only: requests. */
+    ShardRequest requests[SHARD_FETCHES + SHARD_PUTS + SHARD_DISCARDS];
+    ShardRequestList idle_fetches;
+    ShardRequestList idle_puts;
+    ShardRequestList idle_discards;
+    uint32_t fetching;
+    uint32_t in_flight;     /* read by the main thread */
+    RemoteStoreRequest *batch[SHARD_FETCHES];
+    unsigned nr_batch;
+    bool stopping;
+
+    /* Shard thread only: see evict.c. */
+    uint32_t pinned_streak;
+
+    /* Shard thread only: see sweep.c. */
+    unsigned long *garbage;
+    size_t nr_garbage;      /* read by the main thread */
+
+    /* Shard thread only: see recovery.c. */
+    unsigned failures[REMOTE_MEMORY_OPERATION__MAX];
+    unsigned failed_ops;
+    bool backoff;
+    bool error;             /* read by any thread */
+
+    /* Main thread only. */
+    bool started;
+    /* Number of the last resize, set by the main thread... */
+    unsigned resize_wanted;
+    /* ... and of the last one that is reached, set by the shard's thread. */
+    unsigned resize_reached;
+
+    /*
+     * Taken by the shard's thread only while somebody is parked.
+     * remote_memory_vcpus_parked() holds those of all shards, in their order.
+     */
+    QemuMutex park_lock;
+    /* Changed by the shard's thread under @park_lock, read by it without. */
+    WaiterList parked;
+    unsigned nr_parked;
+};
+
+/* shard.c */
+
+/**
+ * shard_start: set a shard up and let it serve faults
+ * @s: zeroed but for @pager and @index
+ * @iothread: its thread, or %NULL to make one
+ * @errp: set on failure
+ *
+ * Main thread.  After a failure shard_stop() and shard_destroy() clean up.
+ */
+bool shard_start(RemoteShard *s, IOThread *iothread, Error **errp);
+
+/**
+ * shard_stop: come to rest
+ * @s: nobody touches its memory any more
+ * @release: discard in the store what is of no use any more
+ *
+ * Main thread; waits for the requests in flight.
+ */
+void shard_stop(RemoteShard *s, bool release);
+
+/** shard_destroy: free everything; the RAM is unmapped, or never was used */
+void shard_destroy(RemoteShard *s);
+
+/**
+ * shard_call: run a function in a shard's thread and wait for it
+ * @s: the shard
+ * @fn: what to run; it must not wait
+ * @opaque: handed to @fn
+ *
+ * Any thread but a pager's.  The BQL may be held.
+ */
+void shard_call(RemoteShard *s, QEMUBHFunc *fn, void *opaque);
+
+/** shard_kick: do what can be done now, soon.  Any thread */
+void shard_kick(RemoteShard *s);
+
+/** shard_move: page_map_move() with a trace */
+void shard_move(RemoteShard *s, uint32_t index, PageState to);
+
+/** shard_host: where a page is in this process */
+uint8_t *shard_host(const RemoteShard *s, uint32_t index);
+
+/** shard_store_page: index of a page in the store */
+uint64_t shard_store_page(const RemoteShard *s, uint32_t index);
+
+/** shard_slot_mem: memory of a standby slot */
+static inline uint8_t *shard_slot_mem(const RemoteShard *s, uint32_t slot)
+{
+    return s->standby_mem + (size_t)slot * REMOTE_STORE_PAGE_SIZE;
+}
+
+/** shard_count: add to a counter that other threads read */
+static inline void shard_count(uint64_t *counter, uint64_t n)
+{
+    qatomic_set(counter, *counter + n);
+}
+
+/** shard_sane: every invariant of a shard; for assertions and tests */
+bool shard_sane(const RemoteShard *s);
+
+/* fault.c */
+
+/**
+ * shard_fault: a thread waits for a page
+ * @s: the shard
+ * @index: the page
+ * @tid: the thread
+ * @write: whether it wants to write
+ */
+void shard_fault(RemoteShard *s, uint32_t index, uint32_t tid, bool write);
+
+/**
+ * fault_retry: answer those who wait for room, as far as there is some
+ *
+ * Returns: whether somebody still waits.
+ */
+bool fault_retry(RemoteShard *s);
+
+/** fault_arrived: the page was fetched and placed: nobody waits any more */
+void fault_arrived(RemoteShard *s, uint32_t index);
+
+/** fault_not_arrived: it was not: who waits for it has to go on waiting */
+void fault_not_arrived(RemoteShard *s, uint32_t index);
+
+/** fault_waiters_free: forget all waiters */
+void fault_waiters_free(RemoteShard *s);
+
+/* fetch.c */
+
+/** fetch_init: make the buffers.  Returns: false without memory */
+bool fetch_init(RemoteShard *s);
+
+/**
+ * fetch_start: get a REMOTE page, with the next fetch_submit()
+ *
+ * Returns: false if there is no room for it now.
+ */
+bool fetch_start(RemoteShard *s, uint32_t index);
+
+/** fetch_submit: hand the fetches that were started to the store */
+void fetch_submit(RemoteShard *s);
+
+/* evict.c */
+
+/**
+ * evict_run: evict and drop a batch, if the budget asks for it
+ *
+ * Returns: whether to call again soon.
+ */
+bool evict_run(RemoteShard *s);
+
+/**
+ * evict_stuck: is there no page left that could be evicted?
+ *
+ * That is so if devices use all resident pages at the same time.
+ */
+bool evict_stuck(const RemoteShard *s);
+
+/* writeback.c */
+
+/** writeback_init: fill the list of idle puts */
+void writeback_init(RemoteShard *s);
+
+/** writeback_run: examine DIRTY slots, and write those that must be */
+void writeback_run(RemoteShard *s);
+
+/* sweep.c */
+
+/** sweep_init: make the map of garbage.  Returns: false without memory */
+bool sweep_init(RemoteShard *s);
+
+/** sweep_mark: the ZERO page @index has a copy in the store */
+void sweep_mark(RemoteShard *s, uint32_t index);
+
+/** sweep_mark_all: no page is needed any more */
+void sweep_mark_all(RemoteShard *s);
+
+/**
+ * sweep_run: discard some garbage in the store
+ *
+ * Returns: whether to call again soon.
+ */
+bool sweep_run(RemoteShard *s);
+
+/* discard.c */
+
+/**
+ * discard_range: the guest gave pages back
+ * @s: the shard
+ * @first: index of the first page
+ * @nr: number of pages, within a stripe
+ *
+ * Returns: 0 or a negative errno.
+ */
+int discard_range(RemoteShard *s, uint32_t first, uint32_t nr);
+
+/* recovery.c */
+
+/** recovery_init: make timer and lock */
+void recovery_init(RemoteShard *s);
+
+/** recovery_destroy: undo recovery_init() */
+void recovery_destroy(RemoteShard *s);
+
+/** recovery_succeeded: a request of this kind went well */
+void recovery_succeeded(RemoteShard *s, RemoteMemoryOperation op);
+
+/**
+ * recovery_failed: a request of this kind failed
+ * @s: the shard
+ * @op: what was tried
+ * @result: how it failed
+ * @reason: in words for the operator
+ *
+ * The page concerned is safe: it still is where it was.
+ */
+void recovery_failed(RemoteShard *s, RemoteMemoryOperation op,
+                     RemoteStoreResult result, const char *reason);
+
+/**
+ * recovery_vanished: a resident page is gone from the guest's RAM
+ *
+ * Somebody dropped it behind our back.  Nobody can bring it back, and it must
+ * not read as zeros: who touches it waits for ever, and the operator is told.
+ */
+void recovery_vanished(RemoteShard *s, uint32_t index);
+
+/**
+ * recovery_park: this waiter has to wait until the store is well again
+ * @s: the shard
+ * @waiter: in no list
+ */
+void recovery_park(RemoteShard *s, Waiter *waiter);
+
+/**
+ * recovery_lock: keep the waiters that are parked as they are
+ *
+ * While a page is placed, so that nobody is held who is just let go.  Free
+ * if nobody is parked.  Returns: whether recovery_unlock() is due.
+ */
+bool recovery_lock(RemoteShard *s);
+
+/** recovery_unlock: the other end of recovery_lock() */
+void recovery_unlock(RemoteShard *s, bool locked);
+
+/**
+ * recovery_page_held: must the page not be placed?
+ *
+ * Between recovery_lock() and recovery_unlock().
+ */
+bool recovery_page_held(const RemoteShard *s, uint32_t index);
+
+/** recovery_look_again: call the shard's service after @ms milliseconds */
+void recovery_look_again(RemoteShard *s, int ms);
+
+/**
+ * recovery_resume: the VM runs: let go who was held, try everything again
+ *
+ * Main thread.
+ */
+void recovery_resume(RemoteShard *s);
+
+#endif

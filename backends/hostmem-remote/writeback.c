@@ -1,0 +1,141 @@
+/*
+ * Write-back: see that the content of standby slots is kept by the store
+ *
+ * Nothing tells whether the guest has written to a page: tracking that costs
+ * a fault for each first write.  Instead the content's hash is compared with
+ * that of the copy in the store when the page is on its way out.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "content.h"
+#include "shard.h"
+#include "trace.h"
+
+static void put_complete(RemoteStoreRequest *req);
+
+void writeback_init(RemoteShard *s)
+{
+    for (int i = 0; i < SHARD_PUTS; i++) {
+        ShardRequest *r = &s->requests[SHARD_FETCHES + i];
+
+        r->shard = s;
+        r->req.op = REMOTE_STORE_PUT;
+        r->req.complete = put_complete;
+        QSLIST_INSERT_HEAD(&s->idle_puts, r, next);
+    }
+}
+
+/* Must the content of this DIRTY slot be put?  If not, it may be dropped. */
+static bool put_needed(RemoteShard *s, uint32_t slot, uint64_t *hash)
+{
+    const Page *page = page_map_get(&s->map, s->standby.slots[slot].page);
+    const void *mem = shard_slot_mem(s, slot);
+
+    if (content_is_zero(mem)) {
+        standby_set(&s->standby, slot, SLOT_ZERO);
+        shard_count(&s->stats.zero_drops, 1);
+        return false;
+    }
+    *hash = content_hash(mem);
+    if (page_has(page, PAGE_STORED) && page_hash(page) == *hash) {
+        standby_set(&s->standby, slot, SLOT_CLEAN);
+        shard_count(&s->stats.clean_drops, 1);
+        return false;
+    }
+    return true;
+}
+
+/*
+ * From here until the answer, nobody knows what the store has for this page:
+ * it is not STORED.
+ */
+static RemoteStoreRequest *put_prepare(RemoteShard *s, uint32_t slot,
+                                       uint64_t hash)
+{
+    ShardRequest *r = QSLIST_FIRST(&s->idle_puts);
+    Page *page;
+
+    QSLIST_REMOVE_HEAD(&s->idle_puts, next);
+    r->page = s->standby.slots[slot].page;
+    r->slot = slot;
+    r->hash = hash;
+    page = page_map_get(&s->map, r->page);
+    r->req.fresh = !page_has(page, PAGE_STORED);
+    r->req.page = shard_store_page(s, r->page);
+    r->req.buf = shard_slot_mem(s, slot);
+    page->flags &= ~PAGE_STORED;
+    page->flags |= PAGE_BUSY;
+    standby_set(&s->standby, slot, SLOT_BUSY);
+    qatomic_set(&s->in_flight, s->in_flight + 1);
+    return &r->req;
+}
+
+void writeback_run(RemoteShard *s)
+{
+    RemoteStoreRequest *puts[SHARD_PUTS];
+    size_t nr = 0;
+    uint64_t hash;
+    uint32_t slot;
+
+    for (int i = 0; i < SHARD_PUTS; i++) {
+        if (s->backoff || QSLIST_EMPTY(&s->idle_puts) ||
+            !standby_next_dirty(&s->standby, &slot)) {
+            break;
+        }
+        if (put_needed(s, slot, &hash)) {
+            puts[nr++] = put_prepare(s, slot, hash);
+        }
+    }
+    if (nr) {
+        remote_store_submit(s->queue, puts, nr);
+    }
+    if (!s->backoff && !QSLIST_EMPTY(&s->idle_puts) &&
+        standby_next_dirty(&s->standby, &slot)) {
+        shard_kick(s);
+    }
+}
+
+/*
+ * The slot still holds its page, unless that was refaulted or given back
+ * meanwhile: then nobody needs the slot any more.
+ */
+static void put_settle_slot(RemoteShard *s, const ShardRequest *r, bool good)
+{
+    const Page *page = page_map_get(&s->map, r->page);
+
+    if (page->state != PAGE_STANDBY) {
+        standby_set(&s->standby, r->slot, SLOT_STALE);
+    } else {
+        assert(page->slot == r->slot);
+        standby_set(&s->standby, r->slot, good ? SLOT_CLEAN : SLOT_DIRTY);
+    }
+}
+
+static void put_complete(RemoteStoreRequest *req)
+{
+    ShardRequest *r = container_of(req, ShardRequest, req);
+    RemoteShard *s = r->shard;
+    Page *page = page_map_get(&s->map, r->page);
+    bool good = req->result == REMOTE_STORE_OK;
+
+    page->flags &= ~PAGE_BUSY;
+    put_settle_slot(s, r, good);
+    if (good) {
+        page_set_stored(page, r->hash);
+        if (page->state == PAGE_ZERO) {
+            sweep_mark(s, r->page);
+        }
+        shard_count(&s->stats.written, 1);
+        recovery_succeeded(s, REMOTE_MEMORY_OPERATION_WRITE);
+    } else {
+        recovery_failed(s, REMOTE_MEMORY_OPERATION_WRITE, req->result,
+                        req->reason);
+    }
+    g_free(req->reason);
+    req->reason = NULL;
+    QSLIST_INSERT_HEAD(&s->idle_puts, r, next);
+    qatomic_set(&s->in_flight, s->in_flight - 1);
+    shard_kick(s);
+}
