@@ -141,7 +141,7 @@ static FaultAnswer fault_answer(RemoteShard *s, uint32_t index, bool write)
     case PAGE_FETCHING:
         return FAULT_WAIT_FETCH;
     case PAGE_REMOTE:
-        if (s->backoff) {
+        if (recovery_waits(s, REMOTE_MEMORY_OPERATION_READ)) {
             return FAULT_PARK;
         }
         answer = fetch_start(s, index) ? FAULT_WAIT_FETCH : FAULT_WAIT_ROOM;
@@ -149,8 +149,12 @@ static FaultAnswer fault_answer(RemoteShard *s, uint32_t index, bool write)
     default:
         g_assert_not_reached();
     }
-    /* While nothing can be written, no room will come. */
-    return answer == FAULT_WAIT_ROOM && s->backoff ? FAULT_PARK : answer;
+    if (answer == FAULT_WAIT_ROOM &&
+        recovery_waits(s, REMOTE_MEMORY_OPERATION_WRITE)) {
+        /* While nothing can be written, no room will come. */
+        return FAULT_PARK;
+    }
+    return answer;
 }
 
 /* The same, but who is held stays where it is, and so do others there. */
@@ -300,19 +304,29 @@ void shard_fault(RemoteShard *s, uint32_t index, uint32_t tid, bool write)
     }
 }
 
-/* The same for those that were parked, once the store is well again. */
-static void fault_retry_parked(RemoteShard *s)
+/*
+ * The same for those that were parked, once the store is well again.  They
+ * stay parked until they are answered, also while their page is fetched: the
+ * VM can be paused all that time.
+ */
+static bool fault_retry_parked(RemoteShard *s)
 {
     WaiterList answered = QTAILQ_HEAD_INITIALIZER(answered);
     Waiter *waiter, *tmp;
-    bool locked;
+    bool locked, need_room = false;
 
-    if (s->backoff || !(locked = recovery_lock(s))) {
-        return;
+    locked = recovery_lock(s);
+    if (!locked) {
+        return false;
     }
     QTAILQ_FOREACH_SAFE(waiter, &s->parked, next, tmp) {
-        if (!recovery_page_held(s, waiter->page) &&
-            fault_answer(s, waiter->page, waiter->write) == FAULT_ANSWERED) {
+        FaultAnswer answer = FAULT_PARK;
+
+        if (!recovery_page_held(s, waiter->page)) {
+            answer = fault_answer(s, waiter->page, waiter->write);
+        }
+        need_room |= answer == FAULT_WAIT_ROOM;
+        if (answer == FAULT_ANSWERED) {
             QTAILQ_REMOVE(&s->parked, waiter, next);
             qatomic_set(&s->nr_parked, s->nr_parked - 1);
             QTAILQ_INSERT_TAIL(&answered, waiter, next);
@@ -323,21 +337,15 @@ static void fault_retry_parked(RemoteShard *s)
         QTAILQ_REMOVE(&answered, waiter, next);
         waiter_done(s, waiter);
     }
+    return need_room;
 }
 
-bool fault_retry(RemoteShard *s)
+static bool fault_retry_for_room(RemoteShard *s)
 {
-    Waiter *waiter, *last;
+    Waiter *waiter, *last = QTAILQ_LAST(&s->for_room);
 
-    fault_retry_parked(s);
-    last = QTAILQ_LAST(&s->for_room);
     if (!last) {
         return false;
-    }
-    if (evict_stuck(s)) {
-        /* Unless one of the waiters goes on, no page is ever let go. */
-        budget_grant(&s->budget);
-        shard_count(&s->stats.over_limit, 1);
     }
     /* Who still has to wait goes to the end: once around. */
     do {
@@ -346,6 +354,21 @@ bool fault_retry(RemoteShard *s)
         waiter_queue(s, waiter, fault_try(s, waiter->page, waiter->write));
     } while (waiter != last);
     return !QTAILQ_EMPTY(&s->for_room);
+}
+
+bool fault_retry(RemoteShard *s)
+{
+    bool parked, for_room;
+
+    if ((s->nr_parked || !QTAILQ_EMPTY(&s->for_room)) && evict_stuck(s)) {
+        /* Unless one of the waiters goes on, no page is ever let go. */
+        budget_grant(&s->budget);
+        shard_count(&s->stats.over_limit, 1);
+    }
+    /* Those that were parked have waited longest. */
+    parked = fault_retry_parked(s);
+    for_room = fault_retry_for_room(s);
+    return parked || for_room;
 }
 
 /* What happens now to those who wait for a fetch of this page. */
@@ -368,5 +391,6 @@ void fault_arrived(RemoteShard *s, uint32_t index)
 
 void fault_not_arrived(RemoteShard *s, uint32_t index)
 {
-    fetch_ended(s, index, s->backoff ? FAULT_PARK : FAULT_WAIT_ROOM);
+    fetch_ended(s, index, recovery_waits(s, REMOTE_MEMORY_OPERATION_READ)
+                          ? FAULT_PARK : FAULT_WAIT_ROOM);
 }

@@ -314,6 +314,14 @@ static void set_on_error(Object *obj, int value, Error **errp)
     }
 }
 
+/* For tests and for who suspects the pager: see page_map_sane(). */
+static bool get_consistent(Object *obj, Error **errp)
+{
+    HostMemoryBackendRemote *m = MEMORY_BACKEND_REMOTE(obj);
+
+    return !m->pager || pager_sane(m->pager);
+}
+
 static char *get_store(Object *obj, Error **errp)
 {
     return g_strdup(MEMORY_BACKEND_REMOTE(obj)->store_id);
@@ -387,6 +395,10 @@ static void remote_backend_class_init(ObjectClass *oc, void *data)
     object_class_property_add_bool(oc, "verify", get_verify, set_verify);
     object_class_property_set_description(oc, "verify",
         "Check the content of every page that is fetched (default: on)");
+    object_class_property_add_bool(oc, "consistent", get_consistent, NULL);
+    object_class_property_set_description(oc, "consistent",
+        "Whether all of the pager's records agree; takes time in proportion "
+        "to the size (read-only)");
     object_class_property_add_enum(oc, "on-error", "RemoteMemoryOnError",
                                    &RemoteMemoryOnError_lookup,
                                    get_on_error, set_on_error);

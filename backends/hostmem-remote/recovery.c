@@ -3,8 +3,9 @@
  *
  * A request that fails leaves its page where it was: a page that was to be
  * fetched is REMOTE, a page that was to be written is in its standby slot.
- * The shard then backs off: faults that need the store, or room that only the
- * store can make, are parked, and tried again after a while.  After a few
+ * The shard then backs off from operations of this kind: faults that need a
+ * page from the store, or room that only writing can make, are parked, and
+ * tried again after a while.  After a few
  * tries in vain the pager is told, which sends an event and stops the VM.
  * Trying goes on all the same: threads other than vCPUs may be waiting, with
  * the BQL held, and then nobody could say "cont".
@@ -39,7 +40,6 @@ static void recovery_timer(void *opaque)
 {
     RemoteShard *s = opaque;
 
-    s->backoff = false;
     s->failed_ops = 0;
     if (s->error && !s->nr_parked && s->standby.scan == s->standby.head) {
         /* What failed is not needed any more. */
@@ -92,13 +92,6 @@ static void park_for_room(RemoteShard *s)
     }
 }
 
-static void back_off(RemoteShard *s, bool slow)
-{
-    s->backoff = true;
-    timer_del(s->retry_timer);
-    recovery_look_again(s, slow ? RETRY_SLOW_MS : RETRY_FAST_MS);
-    park_for_room(s);
-}
 
 void recovery_failed(RemoteShard *s, RemoteMemoryOperation op,
                      RemoteStoreResult result, const char *reason)
@@ -119,7 +112,12 @@ void recovery_failed(RemoteShard *s, RemoteMemoryOperation op,
         qatomic_set(&s->error, true);
         pager_error(s->pager, op, reason);
     }
-    back_off(s, s->failures[op] >= TRIES);
+    timer_del(s->retry_timer);
+    recovery_look_again(s, s->failures[op] >= TRIES ? RETRY_SLOW_MS
+                                                    : RETRY_FAST_MS);
+    if (op == REMOTE_MEMORY_OPERATION_WRITE) {
+        park_for_room(s);
+    }
 }
 
 void recovery_vanished(RemoteShard *s, uint32_t index)

@@ -162,7 +162,6 @@ struct RemoteShard {
     /* Shard thread only: see recovery.c. */
     unsigned failures[REMOTE_MEMORY_OPERATION__MAX];
     unsigned failed_ops;
-    bool backoff;
     bool error;             /* read by any thread */
 
     /* Main thread only. */
@@ -394,6 +393,13 @@ void recovery_unlock(RemoteShard *s, bool locked);
  * Between recovery_lock() and recovery_unlock().
  */
 bool recovery_page_held(const RemoteShard *s, uint32_t index);
+
+/** recovery_waits: do requests of this kind wait for the next try? */
+static inline bool recovery_waits(const RemoteShard *s,
+                                  RemoteMemoryOperation op)
+{
+    return s->failed_ops & (1u << op);
+}
 
 /** recovery_look_again: call the shard's service after @ms milliseconds */
 void recovery_look_again(RemoteShard *s, int ms);

@@ -104,7 +104,8 @@ bool sweep_run(RemoteShard *s)
 {
     size_t chunk;
 
-    if (!s->nr_garbage || s->backoff || QSLIST_EMPTY(&s->idle_discards)) {
+    if (!s->nr_garbage || QSLIST_EMPTY(&s->idle_discards) ||
+        recovery_waits(s, REMOTE_MEMORY_OPERATION_WRITE)) {
         return false;
     }
     chunk = find_first_bit(s->garbage, nr_chunks(s));

@@ -80,7 +80,8 @@ void writeback_run(RemoteShard *s)
     uint32_t slot;
 
     for (int i = 0; i < SHARD_PUTS; i++) {
-        if (s->backoff || QSLIST_EMPTY(&s->idle_puts) ||
+        if (recovery_waits(s, REMOTE_MEMORY_OPERATION_WRITE) ||
+            QSLIST_EMPTY(&s->idle_puts) ||
             !standby_next_dirty(&s->standby, &slot)) {
             break;
         }
@@ -91,7 +92,8 @@ void writeback_run(RemoteShard *s)
     if (nr) {
         remote_store_submit(s->queue, puts, nr);
     }
-    if (!s->backoff && !QSLIST_EMPTY(&s->idle_puts) &&
+    if (!recovery_waits(s, REMOTE_MEMORY_OPERATION_WRITE) &&
+        !QSLIST_EMPTY(&s->idle_puts) &&
         standby_next_dirty(&s->standby, &slot)) {
         shard_kick(s);
     }

@@ -1,0 +1,211 @@
+/*
+ * Unit tests: page map of a shard
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "page-map.h"
+
+#define NR 1000
+
+static void make_resident(PageMap *map, uint32_t index)
+{
+    page_map_move(map, index, PAGE_RESIDENT);
+}
+
+/* A wrong figure of metadata breaks the promise of 24 bytes per page. */
+static void test_footprint(void)
+{
+    PageMap map;
+
+    g_assert_true(page_map_init(&map, NR));
+    g_assert_cmpuint(page_map_footprint(&map), ==, NR * 20);
+    page_map_destroy(&map);
+}
+
+/* A new map that is not all zero pages would hand out what was never put. */
+static void test_new(void)
+{
+    PageMap map;
+
+    g_assert_true(page_map_init(&map, NR));
+    g_assert_cmpuint(map.count[PAGE_ZERO], ==, NR);
+    for (uint32_t i = 0; i < NR; i++) {
+        g_assert_cmpint(page_map_get(&map, i)->state, ==, PAGE_ZERO);
+        g_assert_false(page_has(page_map_get(&map, i), PAGE_STORED));
+    }
+    g_assert_true(page_map_sane(&map));
+    page_map_destroy(&map);
+}
+
+/* A terabyte of guest must not cost time or memory before it is used. */
+static void test_huge(void)
+{
+    PageMap map;
+
+    g_assert_true(page_map_init(&map, 1u << 28));
+    make_resident(&map, (1u << 28) - 1);
+    g_assert_cmpuint(map.oldest, ==, (1u << 28) - 1);
+    page_map_destroy(&map);
+}
+
+/* The wrong order of the list evicts what was just fetched. */
+static void test_order(void)
+{
+    PageMap map;
+
+    g_assert_true(page_map_init(&map, NR));
+    for (uint32_t i = 0; i < 10; i++) {
+        make_resident(&map, i * 7);
+    }
+    for (uint32_t i = 0; i < 10; i++) {
+        g_assert_cmpuint(map.oldest, ==, i * 7);
+        page_map_move(&map, map.oldest, PAGE_STANDBY);
+    }
+    g_assert_cmpuint(map.oldest, ==, PAGE_NONE);
+    g_assert_cmpuint(map.youngest, ==, PAGE_NONE);
+    page_map_destroy(&map);
+}
+
+/* A page that leaves the middle of the list must not tear it. */
+static void test_middle(void)
+{
+    PageMap map;
+
+    g_assert_true(page_map_init(&map, NR));
+    for (uint32_t i = 0; i < 5; i++) {
+        make_resident(&map, i);
+    }
+    page_map_move(&map, 2, PAGE_ZERO);
+    page_map_rotate(&map, 0);
+    page_map_rotate(&map, 4);
+    g_assert_true(page_map_sane(&map));
+    g_assert_cmpuint(map.oldest, ==, 1);
+    g_assert_cmpuint(map.pages[1].next, ==, 3);
+    g_assert_cmpuint(map.pages[3].next, ==, 0);
+    g_assert_cmpuint(map.youngest, ==, 4);
+    page_map_destroy(&map);
+}
+
+/* A hash that comes back changed makes each fetch look corrupt. */
+static void test_hash(void)
+{
+    PageMap map;
+    Page *page;
+
+    g_assert_true(page_map_init(&map, NR));
+    page = page_map_get(&map, 3);
+    page_set_stored(page, 0xfedcba9876543210ull);
+    g_assert_true(page_has(page, PAGE_STORED));
+    g_assert_cmphex(page_hash(page), ==, 0xfedcba9876543210ull);
+    page_map_destroy(&map);
+}
+
+/* A way that is not in the table loses a page sooner or later: no page may
+ * go it. */
+static void forbidden_way(void)
+{
+    PageMap map;
+
+    g_assert_true(page_map_init(&map, NR));
+    page_map_move(&map, 0, PAGE_REMOTE);
+}
+
+static void test_forbidden(void)
+{
+    if (g_test_subprocess()) {
+        forbidden_way();
+        return;
+    }
+    g_test_trap_subprocess(NULL, 0, 0);
+    g_test_trap_assert_failed();
+}
+
+/* The checker has to see what it is there for. */
+static void test_insane(void)
+{
+    PageMap map;
+
+    g_assert_true(page_map_init(&map, NR));
+    make_resident(&map, 1);
+    make_resident(&map, 2);
+    g_assert_true(page_map_sane(&map));
+    map.count[PAGE_ZERO]--;
+    g_assert_false(page_map_sane(&map));
+    map.count[PAGE_ZERO]++;
+    map.pages[2].prev = 7;
+    g_assert_false(page_map_sane(&map));
+    map.pages[2].prev = 1;
+    map.pages[5].flags = PAGE_BUSY | PAGE_STORED;
+    g_assert_false(page_map_sane(&map));
+    map.pages[5].flags = 0;
+    map.pages[6].state = PAGE_REMOTE;
+    g_assert_false(page_map_sane(&map));
+    page_map_destroy(&map);
+}
+
+/* One step of a random life; the states and flags that shards produce. */
+static void random_step(PageMap *map, uint32_t index)
+{
+    Page *page = page_map_get(map, index);
+
+    switch (page->state) {
+    case PAGE_ZERO:
+        page_map_move(map, index, PAGE_RESIDENT);
+        break;
+    case PAGE_RESIDENT:
+        if (g_test_rand_bit()) {
+            page_map_rotate(map, index);
+        }
+        page_map_move(map, index, g_test_rand_int_range(0, 8) ? PAGE_STANDBY
+                                                              : PAGE_ZERO);
+        break;
+    case PAGE_STANDBY:
+        if (g_test_rand_bit()) {
+            page_set_stored(page, g_test_rand_int());
+            page_map_move(map, index, PAGE_REMOTE);
+        } else {
+            page_map_move(map, index, PAGE_RESIDENT);
+        }
+        break;
+    case PAGE_REMOTE:
+        page_map_move(map, index, PAGE_FETCHING);
+        break;
+    case PAGE_FETCHING:
+        page_map_move(map, index, g_test_rand_bit() ? PAGE_RESIDENT
+                                                    : PAGE_REMOTE);
+        break;
+    }
+}
+
+/* Counters and list have to agree with the pages, whatever happens. */
+static void test_random(void)
+{
+    PageMap map;
+
+    g_assert_true(page_map_init(&map, NR));
+    for (int i = 0; i < 100000; i++) {
+        random_step(&map, g_test_rand_int_range(0, NR));
+        if (i % 1000 == 0) {
+            g_assert_true(page_map_sane(&map));
+        }
+    }
+    g_assert_true(page_map_sane(&map));
+    page_map_destroy(&map);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/remote-memory/page-map/footprint", test_footprint);
+    g_test_add_func("/remote-memory/page-map/new", test_new);
+    g_test_add_func("/remote-memory/page-map/huge", test_huge);
+    g_test_add_func("/remote-memory/page-map/order", test_order);
+    g_test_add_func("/remote-memory/page-map/middle", test_middle);
+    g_test_add_func("/remote-memory/page-map/hash", test_hash);
+    g_test_add_func("/remote-memory/page-map/forbidden", test_forbidden);
+    g_test_add_func("/remote-memory/page-map/insane", test_insane);
+    g_test_add_func("/remote-memory/page-map/random", test_random);
+    return g_test_run();
+}
