@@ -43,8 +43,10 @@ static void drop_slot(RemoteShard *s, const StandbySlot *slot)
     }
 }
 
-/* Drop up to @max pages in one run.  Returns: slots freed, with or without
- * memory; *@dropped is increased by those with. */
+/*
+ * Drop up to @max pages in one run.  Returns: slots freed, with or without
+ * memory; *@dropped is increased by those with.
+ */
 static uint32_t drop_run(RemoteShard *s, uint32_t max, uint32_t *dropped)
 {
     uint32_t first, nr = standby_run(&s->standby, max, &first);

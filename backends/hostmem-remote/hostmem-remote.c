@@ -126,12 +126,14 @@ static bool ensure_store(HostMemoryBackendRemote *m, Error **errp)
     return m->store;
 }
 
-static bool resolve_iothreads(HostMemoryBackendRemote *m, IOThread **threads,
-                              Error **errp)
+/* Look the iothreads up by their ids; @threads has room for all. */
+static bool resolve_iothreads(HostMemoryBackendRemote *m,
+                              IOThread *threads[], Error **errp)
 {
     unsigned n = 0;
+    strList *item;
 
-    for (strList *item = m->iothreads; item; item = item->next) {
+    for (item = m->iothreads; item; item = item->next) {
         threads[n] = iothread_by_id(item->value);
         if (!threads[n]) {
             error_setg(errp, "memory backend '%s': property 'iothreads': "
@@ -264,14 +266,14 @@ static void set_iothreads(Object *obj, Visitor *v, const char *name,
                           void *opaque, Error **errp)
 {
     HostMemoryBackendRemote *m = MEMORY_BACKEND_REMOTE(obj);
-    strList *list = NULL;
+    strList *list = NULL, *item;
     unsigned nr = 0;
 
     if (refuse_late(m, name, errp) ||
         !visit_type_strList(v, name, &list, errp)) {
         return;
     }
-    for (strList *item = list; item; item = item->next) {
+    for (item = list; item; item = item->next) {
         nr++;
     }
     if (nr > PAGER_MAX_SHARDS) {

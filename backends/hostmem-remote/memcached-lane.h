@@ -40,21 +40,20 @@ typedef struct McItem {
  * @server: the server
  * @mark: key of the incarnation mark to look for; empty for none
  * @handle: libmemcached's; %NULL while not connected
- * @value: what libmemcached reads values into
  * @broken: the last operation ended with the connection's
  * @lost: the mark was missing when the lane connected
  * @result: why it is broken
  * @reason: the same in words
  *
  * Blocks, and is used by one thread at a time.  An operation ends within a
- * few times the server's timeout.  The lane knows nothing about queues, and
- * touches only itself and the items that it is given.
+ * few times the server's timeout, and the time that it takes to look the host
+ * up.  The lane knows nothing about queues, and touches only itself and the
+ * items that it is given.
  */
 typedef struct McLane {
     const McServer *server;
     McKey mark;
     memcached_st *handle;
-    memcached_result_st value;
     bool broken;
     bool lost;
     RemoteStoreResult result;

@@ -20,6 +20,7 @@ OBJECT_DECLARE_SIMPLE_TYPE(RemoteStoreMemcached, REMOTE_STORE_MEMCACHED)
  * @timeout_ms: property request-timeout-ms
  * @servers: the servers, constant once the object is complete
  * @nr_servers: how many
+ * @nr_regions: regions attached.  Main thread only
  */
 struct RemoteStoreMemcached {
     RemoteStore parent_obj;
@@ -28,6 +29,7 @@ struct RemoteStoreMemcached {
     uint32_t timeout_ms;
     McServer *servers;
     size_t nr_servers;
+    unsigned nr_regions;
 };
 
 /**

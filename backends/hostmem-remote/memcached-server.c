@@ -186,6 +186,7 @@ static void take_slab(const char *name, const char *value, void *opaque)
 static bool check_settings(const McServer *server, const char *store,
                            const ServerFacts *facts, Error **errp)
 {
+    ERRP_GUARD();
     const char *why, *hint;
 
     if (facts->evicts) {
@@ -226,6 +227,8 @@ static void advise(const McServer *server, const char *store,
 /* What went wrong with @lane, as an error about @store. */
 static void lane_error(const McLane *lane, const char *store, Error **errp)
 {
+    ERRP_GUARD();
+
     error_setg(errp, "store '%s': %s", store, lane->reason);
     if (lane->broken) {
         error_append_hint(errp, "Is memcached running at %s?\n",

@@ -8,10 +8,8 @@
 #include "exec/memory.h"
 #include "exec/ramblock.h"
 #include "hw/core/cpu.h"
-#include "migration/blocker.h"
-#include "migration/misc.h"
+#include "migration.h"
 #include "pagers.h"
-#include "qapi/error.h"
 #include "qemu/lockable.h"
 #include "remote-memory/remote-memory.h"
 #include "shard.h"
@@ -23,29 +21,14 @@
 static QemuMutex pagers_lock;
 static QTAILQ_HEAD(, RemotePager) pagers = QTAILQ_HEAD_INITIALIZER(pagers);
 
-/* See block_migration(); main thread only. */
-static Error *held_blocker;
-
 static void __attribute__((constructor)) pagers_init(void)
 {
     qemu_mutex_init(&pagers_lock);
 }
 
-static void unblock_migration(void *opaque, bool running, RunState state)
-{
-    if (running) {
-        migrate_del_blocker(&held_blocker);
-    }
-}
-
 void pagers_add(RemotePager *pager)
 {
-    static bool registered;
-
-    if (!registered) {
-        registered = true;
-        qemu_add_vm_change_state_handler(unblock_migration, NULL);
-    }
+    migration_limits_init();
     QEMU_LOCK_GUARD(&pagers_lock);
     QTAILQ_INSERT_TAIL(&pagers, pager, next);
 }
@@ -124,20 +107,6 @@ static Waiter *find_parked(uint32_t tid)
     return NULL;
 }
 
-/*
- * A vCPU in the middle of an instruction has no state that could be sent or
- * saved.  Returns: false if migration is under way already.
- */
-static bool block_migration(void)
-{
-    if (held_blocker) {
-        return true;
-    }
-    error_setg(&held_blocker, "the guest waits for a page that its store "
-               "does not give; repair the store and continue the guest first");
-    return migrate_add_blocker_internal(&held_blocker, NULL) == 0;
-}
-
 /* Called with all park locks held. */
 static bool all_parked(void)
 {
@@ -161,7 +130,7 @@ bool remote_memory_vcpus_parked(void)
         return false;
     }
     for_each_shard(park_lock);
-    parked = all_parked() && block_migration();
+    parked = all_parked() && migration_block_held();
     if (parked) {
         CPU_FOREACH(cpu) {
             if (!cpu->stopped) {

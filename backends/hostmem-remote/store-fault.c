@@ -294,6 +294,7 @@ static void fault_detach(RemoteStoreRegion *region)
 
 static bool fault_start(RemoteStore *store, Error **errp)
 {
+    ERRP_GUARD();
     RemoteStoreFault *fault = REMOTE_STORE_FAULT(store);
 
     if (!fault->child_id) {

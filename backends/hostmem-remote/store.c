@@ -13,6 +13,7 @@
 #include "qemu/module.h"
 #include "qom/object_interfaces.h"
 #include "remote-memory/store.h"
+#include "trace.h"
 
 /* What a store is called that a memory backend made for itself. */
 #define DEFAULT_STORE_ID "(default)"
@@ -33,6 +34,7 @@ bool remote_store_can_set(RemoteStore *store, const char *name, Error **errp)
 
 RemoteStore *remote_store_use(const char *id, Error **errp)
 {
+    ERRP_GUARD();
     Object *obj = object_resolve_path_component(object_get_objects_root(), id);
     RemoteStore *store;
 
@@ -185,6 +187,8 @@ void remote_store_fail(RemoteStoreQueue *queue, RemoteStoreRequest *req,
     va_start(ap, fmt);
     req->reason = g_strdup_vprintf(fmt, ap);
     va_end(ap);
+    trace_remote_store_fail(remote_store_id(queue->region->store), req->page,
+                            req->op, result, req->reason);
     req->complete(req);
 }
 
@@ -231,6 +235,8 @@ static void status_bh(void *opaque)
         store->reported = status;
     }
     if (changed) {
+        trace_remote_store_status(remote_store_id(store),
+                                  RemoteStoreStatus_str(status));
         qapi_event_send_remote_store_status_change(remote_store_id(store),
                                                    status);
     }

@@ -92,8 +92,10 @@ static void test_goals_fit(void)
     }
 }
 
-/* A guest that faults all the time must not keep the cache from shrinking,
- * and the shrinking must not keep the guest from going on. */
+/*
+ * A guest that faults all the time must not keep the cache from shrinking,
+ * and the shrinking must not keep the guest from going on.
+ */
 static void test_shrink_under_load(void)
 {
     Budget b;

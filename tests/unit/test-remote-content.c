@@ -12,9 +12,10 @@
 
 static uint8_t page[REMOTE_STORE_PAGE_SIZE] QEMU_ALIGNED(64);
 
-/* The figure is kept with a VM: it must never change between versions.  That
- * of an empty page is from the specification of XXH3 (seed 0, default
- * secret), computed with xxhsum -H3. */
+/*
+ * Two sides of a migration have to mean the same by it: the figure must never
+ * change between versions.  This one is what xxhsum -H3 says of a zero page.
+ */
 static void test_known(void)
 {
     memset(page, 0, sizeof(page));

@@ -102,8 +102,7 @@ static void test_hash(void)
     page_map_destroy(&map);
 }
 
-/* A way that is not in the table loses a page sooner or later: no page may
- * go it. */
+/* A way that is not in the table loses a page sooner or later. */
 static void forbidden_way(void)
 {
     PageMap map;

@@ -1,0 +1,59 @@
+/*
+ * Remote memory and migration: what has to be refused
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "migration.h"
+#include "migration/blocker.h"
+#include "qemu/notify.h"
+#include "qemu/thread.h"
+#include "migration/postcopy-ram.h"
+#include "qapi/error.h"
+#include "system/runstate.h"
+
+/* Main thread only. */
+static Error *held_blocker;
+
+bool migration_block_held(void)
+{
+    if (held_blocker) {
+        return true;
+    }
+    error_setg(&held_blocker, "the guest waits for a page that its store "
+               "does not give; repair the store and continue the guest first");
+    return migrate_add_blocker_internal(&held_blocker, NULL) == 0;
+}
+
+static void vm_change(void *opaque, bool running, RunState state)
+{
+    if (running) {
+        migrate_del_blocker(&held_blocker);
+    }
+}
+
+static int postcopy_refuse(NotifierWithReturn *n, void *data, Error **errp)
+{
+    struct PostcopyNotifyData *event = data;
+
+    if (event->reason != POSTCOPY_NOTIFY_PROBE) {
+        return 0;
+    }
+    error_setg(errp, "postcopy migration to memory-backend-remote is not "
+               "supported");
+    error_append_hint(errp, "Use precopy migration.\n");
+    return -EOPNOTSUPP;
+}
+
+void migration_limits_init(void)
+{
+    static NotifierWithReturn postcopy_notifier = { .notify = postcopy_refuse };
+    static bool done;
+
+    if (!done) {
+        done = true;
+        qemu_add_vm_change_state_handler(vm_change, NULL);
+        postcopy_add_notifier(&postcopy_notifier);
+    }
+}

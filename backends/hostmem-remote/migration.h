@@ -1,0 +1,26 @@
+/*
+ * Remote memory and migration: what has to be refused
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef REMOTE_MEMORY_MIGRATION_H
+#define REMOTE_MEMORY_MIGRATION_H
+
+/**
+ * migration_limits_init: refuse what cannot work from now on
+ *
+ * Once there is remote memory.  An incoming postcopy wants a userfaultfd of
+ * its own on memory that has ours.  Main thread.
+ */
+void migration_limits_init(void);
+
+/**
+ * migration_block_held: no migration until the VM runs
+ *
+ * A vCPU that is held in the middle of an instruction has no state that could
+ * be sent or saved.  Main thread.  Returns: false if a migration is under way.
+ */
+bool migration_block_held(void);
+
+#endif
