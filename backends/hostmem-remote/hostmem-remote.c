@@ -93,21 +93,14 @@ static bool check_sizes(HostMemoryBackendRemote *m, Error **errp)
 
 static bool find_store(HostMemoryBackendRemote *m, Error **errp)
 {
-    Object *obj = object_resolve_path_component(object_get_objects_root(),
-                                                m->store_id);
+    ERRP_GUARD();
 
-    m->store = (RemoteStore *)
-        (obj ? object_dynamic_cast(obj, TYPE_REMOTE_STORE) : NULL);
+    m->store = remote_store_use(m->store_id, errp);
     if (!m->store) {
-        error_setg(errp, "memory backend '%s': property 'store' cannot be "
-                   "'%s': there is no remote store with this id",
-                   remote_backend_id(m), m->store_id);
-        error_append_hint(errp, "Create it first, for example: -object "
-                          "remote-store-ram,id=%s\n", m->store_id);
-        return false;
+        error_prepend(errp, "memory backend '%s': property 'store' cannot be "
+                      "'%s': ", remote_backend_id(m), m->store_id);
     }
-    object_ref(OBJECT(m->store));
-    return true;
+    return m->store;
 }
 
 /* Without a store, one that keeps the pages in this process. */
@@ -369,7 +362,9 @@ static void remote_backend_finalize(Object *obj)
     if (m->discard_required) {
         ram_block_discard_require(false);
     }
-    if (m->store) {
+    if (m->store_id) {
+        remote_store_unuse(m->store);
+    } else {
         object_unref(OBJECT(m->store));
     }
     g_free(m->store_id);

@@ -322,9 +322,7 @@ static void shard_release(void *opaque)
 
 static void shard_release_end(void *opaque)
 {
-    RemoteShard *s = opaque;
-
-    qatomic_set(&s->nr_garbage, 0);
+    sweep_give_up(opaque);
 }
 
 /* Every request ends in bounded time. */

@@ -319,6 +319,9 @@ void sweep_mark(RemoteShard *s, uint32_t index);
 /** sweep_mark_all: no page is needed any more */
 void sweep_mark_all(RemoteShard *s);
 
+/** sweep_give_up: leave the garbage where it is */
+void sweep_give_up(RemoteShard *s);
+
 /**
  * sweep_run: discard some garbage in the store
  *

@@ -43,6 +43,13 @@ static void mark_chunk(RemoteShard *s, size_t chunk)
     }
 }
 
+static void unmark_chunk(RemoteShard *s, size_t chunk)
+{
+    if (test_and_clear_bit(chunk, s->garbage)) {
+        qatomic_set(&s->nr_garbage, s->nr_garbage - 1);
+    }
+}
+
 void sweep_mark(RemoteShard *s, uint32_t index)
 {
     if (page_has(page_map_get(&s->map, index), PAGE_STORED)) {
@@ -55,6 +62,12 @@ void sweep_mark_all(RemoteShard *s)
     for (size_t chunk = 0; chunk < nr_chunks(s); chunk++) {
         mark_chunk(s, chunk);
     }
+}
+
+void sweep_give_up(RemoteShard *s)
+{
+    bitmap_zero(s->garbage, nr_chunks(s));
+    qatomic_set(&s->nr_garbage, 0);
 }
 
 /* Is this page's copy garbage?  All are, once the shard has come to rest. */
@@ -110,13 +123,15 @@ bool sweep_run(RemoteShard *s)
     }
     chunk = find_first_bit(s->garbage, nr_chunks(s));
     if (chunk < nr_chunks(s) && sweep_chunk(s, chunk)) {
-        clear_bit(chunk, s->garbage);
-        qatomic_set(&s->nr_garbage, s->nr_garbage - 1);
+        unmark_chunk(s, chunk);
     }
-    return s->nr_garbage;
+    return s->nr_garbage && !QSLIST_EMPTY(&s->idle_discards);
 }
 
-/* If it failed, the copy is there or not: nobody relies on it any more. */
+/*
+ * If it failed, the copy is there or not: nobody relies on it any more.  At
+ * the end it is a sign not to wait for the rest.
+ */
 static void discard_complete(RemoteStoreRequest *req)
 {
     ShardRequest *r = container_of(req, ShardRequest, req);
@@ -127,6 +142,9 @@ static void discard_complete(RemoteStoreRequest *req)
         shard_count(&s->stats.errors, 1);
         trace_remote_memory_error(s->pager->id, req->page, "discard",
                                   req->reason ?: "");
+        if (s->stopping) {
+            sweep_give_up(s);
+        }
     }
     g_free(req->reason);
     req->reason = NULL;
