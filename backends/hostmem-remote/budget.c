@@ -62,9 +62,13 @@ bool budget_take(Budget *budget)
     return true;
 }
 
-void budget_grant(Budget *budget)
+unsigned budget_grant(Budget *budget)
 {
-    budget->limit = MAX(budget->limit, budget->used + 1);
+    if (budget->used < budget->limit) {
+        return 0;
+    }
+    budget->limit = budget->used + 1;
+    return 1;
 }
 
 void budget_release(Budget *budget)
@@ -93,8 +97,7 @@ uint32_t budget_excess(const Budget *budget)
 {
     uint32_t r = reserve(budget);
 
-    if (budget->target >= budget->pages ||
-        budget->used + r <= budget->target) {
+    if (budget->used + r <= budget->target) {
         return 0;
     }
     return budget->used + 2 * r - budget->target;
@@ -120,7 +123,15 @@ uint32_t budget_fetch_depth(const Budget *budget)
     return MAX(budget->limit >> FETCH_SHIFT, 1);
 }
 
-uint64_t budget_share(uint64_t cache, unsigned shard, unsigned nr_shards)
+/* @a * @b / @c; a product of two numbers of pages does not fit in 64 bits. */
+static uint64_t scale(uint64_t a, uint64_t b, uint64_t c)
 {
-    return cache / nr_shards + (shard < cache % nr_shards);
+    return (unsigned __int128)a * b / c;
+}
+
+uint64_t budget_share(uint64_t cache, uint64_t before, uint64_t pages,
+                      uint64_t total)
+{
+    return scale(cache, before + pages, total) -
+           scale(cache, before, total);
 }

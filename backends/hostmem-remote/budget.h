@@ -53,8 +53,12 @@ void budget_set_target(Budget *budget, uint32_t target);
 /** budget_take: use one more page.  Returns: false if there is no room */
 bool budget_take(Budget *budget);
 
-/** budget_grant: let one more page be taken, whether there is room or not */
-void budget_grant(Budget *budget);
+/**
+ * budget_grant: let one more page be taken, whether there is room or not
+ *
+ * Returns: by how many pages the limit went up: 1, or 0 if there is room.
+ */
+unsigned budget_grant(Budget *budget);
 
 /** budget_release: give a page back that was taken in vain */
 void budget_release(Budget *budget);
@@ -72,8 +76,7 @@ static inline bool budget_shrinking(const Budget *budget)
  * budget_excess: how many pages to drop now
  * @budget: the budget
  *
- * Returns: 0 as long as the reserve is there, or as all of the shard's pages
- * fit.
+ * Returns: 0 as long as the reserve is there.
  */
 uint32_t budget_excess(const Budget *budget);
 
@@ -98,13 +101,16 @@ uint32_t budget_standby_goal(const Budget *budget);
 uint32_t budget_fetch_depth(const Budget *budget);
 
 /**
- * budget_share: cut a cache size into the shards' targets
- * @cache: the whole, in pages
- * @shard: index of the shard
- * @nr_shards: how many there are
+ * budget_share: a shard's part of the cache
+ * @cache: the whole cache, in pages
+ * @before: pages of the guest's RAM that the shards before this one have
+ * @pages: pages that this one has
+ * @total: pages that all have, at least @cache
  *
- * The shares differ by at most one page and add up to @cache.
+ * In proportion to the pages, so that a cache as large as the RAM gives each
+ * shard all of its own.  The shares add up to @cache.
  */
-uint64_t budget_share(uint64_t cache, unsigned shard, unsigned nr_shards);
+uint64_t budget_share(uint64_t cache, uint64_t before, uint64_t pages,
+                      uint64_t total);
 
 #endif

@@ -161,7 +161,7 @@ bool evict_stuck(const RemoteShard *s)
 {
     return s->budget.used >= s->budget.limit &&
            s->pinned_streak >= s->map.count[PAGE_RESIDENT] &&
-           s->standby.filled == 0 && s->fetching == 0;
+           s->standby.filled == 0 && s->in_flight == 0;
 }
 
 static bool all_pinned(const RemoteShard *s)
@@ -184,8 +184,8 @@ bool evict_run(RemoteShard *s)
         evicted += evict_victims(s, MIN(want, EVICT_BATCH - evicted));
     }
     if (want && !evicted && all_pinned(s)) {
-        recovery_look_again(s, PINNED_RETRY_MS);
-        return dropped || !QTAILQ_EMPTY(&s->for_room);
+        shard_look_again(s, PINNED_RETRY_MS);
+        return dropped;
     }
     return evict_want(s) || (dropped && budget_excess(&s->budget));
 }

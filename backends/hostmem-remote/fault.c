@@ -14,6 +14,9 @@
 /* In the page map of proc(5): the page is in memory, or in the host's swap. */
 #define PAGEMAP_PRESENT (3ull << 62)
 
+/* When the kernel could not move a page, try again after this, in ms. */
+#define MOVE_RETRY_MS 1
+
 typedef enum FaultAnswer {
     FAULT_ANSWERED,     /* the thread goes on */
     FAULT_WAIT_ROOM,    /* there is no room for the page yet */
@@ -46,6 +49,20 @@ static FaultAnswer fault_resident(RemoteShard *s, uint32_t index)
 }
 
 /*
+ * The kernel does not place a page: the host is out of memory, or something
+ * is wrong with the range.  Later, perhaps; and the operator should know.
+ */
+static FaultAnswer fault_cannot_place(RemoteShard *s, uint32_t index, int ret)
+{
+    g_autofree char *reason =
+        g_strdup_printf("cannot place page %" PRIu64 " in guest RAM: %s",
+                        shard_store_page(s, index), strerror(-ret));
+
+    recovery_broken(s, reason);
+    return FAULT_PARK;
+}
+
+/*
  * A page of its own for a write: the zero page would have to be replaced at
  * once, by a second fault.
  */
@@ -59,12 +76,9 @@ static FaultAnswer fault_zero(RemoteShard *s, uint32_t index, bool write)
     }
     ret = write ? uffd_page_copy(s->uffd, host, zero_page)
                 : uffd_page_zero(s->uffd, host);
-    if (ret == -EEXIST) {
-        uffd_wakeup(s->uffd, host, REMOTE_STORE_PAGE_SIZE);
-    } else if (ret) {
-        /* The host is out of memory: later, perhaps. */
+    if (ret) {
         budget_release(&s->budget);
-        return FAULT_WAIT_ROOM;
+        return fault_cannot_place(s, index, ret);
     }
     shard_move(s, index, PAGE_RESIDENT);
     shard_count(&s->stats.zero_fills, 1);
@@ -78,14 +92,16 @@ static FaultAnswer fault_zero(RemoteShard *s, uint32_t index, bool write)
 static FaultAnswer refault_copy(RemoteShard *s, uint32_t index)
 {
     Page *page = page_map_get(&s->map, index);
+    int ret;
 
     if (!budget_take(&s->budget)) {
         return FAULT_WAIT_ROOM;
     }
-    if (uffd_page_copy(s->uffd, shard_host(s, index),
-                       shard_slot_mem(s, page->slot))) {
+    ret = uffd_page_copy(s->uffd, shard_host(s, index),
+                         shard_slot_mem(s, page->slot));
+    if (ret) {
         budget_release(&s->budget);
-        return FAULT_WAIT_ROOM;
+        return fault_cannot_place(s, index, ret);
     }
     shard_move(s, index, PAGE_RESIDENT);
     return FAULT_ANSWERED;
@@ -95,13 +111,16 @@ static FaultAnswer refault_move(RemoteShard *s, uint32_t index)
 {
     Page *page = page_map_get(&s->map, index);
     uint32_t slot = page->slot, moved;
+    int ret = uffd_page_move(s->uffd, shard_host(s, index),
+                             shard_slot_mem(s, slot), 1, &moved);
 
-    uffd_page_move(s->uffd, shard_host(s, index), shard_slot_mem(s, slot), 1,
-                   &moved);
-    if (!moved) {
-        /* Locked by somebody for long: try again. */
-        shard_kick(s);
+    if (ret == -EAGAIN || ret == -EBUSY) {
+        /* The kernel is busy with the page, which does not last. */
+        shard_look_again(s, MOVE_RETRY_MS);
         return FAULT_WAIT_ROOM;
+    }
+    if (ret) {
+        return fault_cannot_place(s, index, ret);
     }
     standby_set(&s->standby, slot, SLOT_EMPTY);
     shard_move(s, index, PAGE_RESIDENT);
@@ -124,7 +143,7 @@ static FaultAnswer fault_standby(RemoteShard *s, uint32_t index)
     return answer;
 }
 
-/* Do for a fault what can be done.  The page is not held. */
+/* Do for a fault what can be done. */
 static FaultAnswer fault_answer(RemoteShard *s, uint32_t index, bool write)
 {
     FaultAnswer answer;
@@ -157,25 +176,14 @@ static FaultAnswer fault_answer(RemoteShard *s, uint32_t index, bool write)
     return answer;
 }
 
-/* The same, but who is held stays where it is, and so do others there. */
-static FaultAnswer fault_try(RemoteShard *s, uint32_t index, bool write)
-{
-    bool locked = recovery_lock(s);
-    FaultAnswer answer = recovery_page_held(s, index)
-                       ? FAULT_PARK : fault_answer(s, index, write);
-
-    recovery_unlock(s, locked);
-    return answer;
-}
-
 /* Waiters */
 
-static Waiter *waiter_find(WaiterList *list, uint32_t tid)
+static Waiter *waiter_find(WaiterList *list, uint32_t tid, uint32_t index)
 {
     Waiter *waiter;
 
     QTAILQ_FOREACH(waiter, list, next) {
-        if (waiter->tid == tid) {
+        if (waiter->tid == tid && waiter->page == index) {
             return waiter;
         }
     }
@@ -183,22 +191,15 @@ static Waiter *waiter_find(WaiterList *list, uint32_t tid)
 }
 
 /*
- * A thread waits for one page at a time.  If it was interrupted by a signal
- * it faults once more, perhaps on another page: what it waited for before is
- * forgotten, so that nobody waits twice.
+ * A thread that was interrupted by a signal faults once more.  Only the same
+ * page is the same fault: what is left of another one does no harm, it wakes
+ * nobody when its page is there.
  */
-static void waiter_forget(RemoteShard *s, uint32_t tid)
+static bool waiter_known(RemoteShard *s, uint32_t tid, uint32_t index)
 {
-    WaiterList *lists[] = { &s->for_room, &s->for_fetch };
-
-    for (int i = 0; i < ARRAY_SIZE(lists); i++) {
-        Waiter *waiter = waiter_find(lists[i], tid);
-
-        if (waiter) {
-            QTAILQ_REMOVE(lists[i], waiter, next);
-            QTAILQ_INSERT_HEAD(&s->idle_waiters, waiter, next);
-        }
-    }
+    return waiter_find(&s->for_room, tid, index) ||
+           waiter_find(&s->for_fetch, tid, index) ||
+           waiter_find(&s->parked, tid, index);
 }
 
 /* As many as there are threads: kept for reuse, never given back. */
@@ -256,26 +257,11 @@ void fault_waiters_free(RemoteShard *s)
 
 /* The way of a fault */
 
-/* A thread that is parked already, and was woken by a signal meanwhile. */
-static bool fault_is_parked(RemoteShard *s, uint32_t index, uint32_t tid)
-{
-    bool locked = recovery_lock(s);
-    Waiter *waiter = locked ? waiter_find(&s->parked, tid) : NULL;
-
-    if (waiter) {
-        waiter->page = index;
-    }
-    recovery_unlock(s, locked);
-    return waiter;
-}
-
 static void fault_wait(RemoteShard *s, uint32_t index, uint32_t tid,
                        bool write, int64_t since, FaultAnswer answer)
 {
-    Waiter *waiter;
+    Waiter *waiter = waiter_new(s);
 
-    waiter_forget(s, tid);
-    waiter = waiter_new(s);
     *waiter = (Waiter) {
         .page = index,
         .tid = tid,
@@ -293,10 +279,10 @@ void shard_fault(RemoteShard *s, uint32_t index, uint32_t tid, bool write)
     trace_remote_memory_fault(s->pager->id, shard_store_page(s, index), tid,
                               s->map.pages[index].state);
     shard_count(&s->stats.faults, 1);
-    if (fault_is_parked(s, index, tid)) {
+    if (waiter_known(s, tid, index)) {
         return;
     }
-    answer = fault_try(s, index, write);
+    answer = fault_answer(s, index, write);
     if (answer == FAULT_ANSWERED) {
         shard_count(&s->stats.fault_time_ns, get_clock() - since);
     } else {
@@ -305,37 +291,23 @@ void shard_fault(RemoteShard *s, uint32_t index, uint32_t tid, bool write)
 }
 
 /*
- * The same for those that were parked, once the store is well again.  They
- * stay parked until they are answered, also while their page is fetched: the
- * VM can be paused all that time.
+ * Those that are parked stay so until they are answered, also while their
+ * page is fetched: the VM can be paused all that time.  Returns: whether one
+ * of them waits for room only.
  */
 static bool fault_retry_parked(RemoteShard *s)
 {
-    WaiterList answered = QTAILQ_HEAD_INITIALIZER(answered);
     Waiter *waiter, *tmp;
-    bool locked, need_room = false;
+    bool need_room = false;
 
-    locked = recovery_lock(s);
-    if (!locked) {
-        return false;
-    }
     QTAILQ_FOREACH_SAFE(waiter, &s->parked, next, tmp) {
-        FaultAnswer answer = FAULT_PARK;
+        FaultAnswer answer = fault_answer(s, waiter->page, waiter->write);
 
-        if (!recovery_page_held(s, waiter->page)) {
-            answer = fault_answer(s, waiter->page, waiter->write);
-        }
         need_room |= answer == FAULT_WAIT_ROOM;
         if (answer == FAULT_ANSWERED) {
-            QTAILQ_REMOVE(&s->parked, waiter, next);
-            qatomic_set(&s->nr_parked, s->nr_parked - 1);
-            QTAILQ_INSERT_TAIL(&answered, waiter, next);
+            recovery_unpark(s, waiter);
+            waiter_done(s, waiter);
         }
-    }
-    recovery_unlock(s, locked);
-    while ((waiter = QTAILQ_FIRST(&answered))) {
-        QTAILQ_REMOVE(&answered, waiter, next);
-        waiter_done(s, waiter);
     }
     return need_room;
 }
@@ -351,7 +323,7 @@ static bool fault_retry_for_room(RemoteShard *s)
     do {
         waiter = QTAILQ_FIRST(&s->for_room);
         QTAILQ_REMOVE(&s->for_room, waiter, next);
-        waiter_queue(s, waiter, fault_try(s, waiter->page, waiter->write));
+        waiter_queue(s, waiter, fault_answer(s, waiter->page, waiter->write));
     } while (waiter != last);
     return !QTAILQ_EMPTY(&s->for_room);
 }
@@ -362,8 +334,7 @@ bool fault_retry(RemoteShard *s)
 
     if ((s->nr_parked || !QTAILQ_EMPTY(&s->for_room)) && evict_stuck(s)) {
         /* Unless one of the waiters goes on, no page is ever let go. */
-        budget_grant(&s->budget);
-        shard_count(&s->stats.over_limit, 1);
+        shard_count(&s->stats.over_limit, budget_grant(&s->budget));
     }
     /* Those that were parked have waited longest. */
     parked = fault_retry_parked(s);
@@ -386,7 +357,15 @@ static void fetch_ended(RemoteShard *s, uint32_t index, FaultAnswer answer)
 
 void fault_arrived(RemoteShard *s, uint32_t index)
 {
+    Waiter *waiter, *tmp;
+
     fetch_ended(s, index, FAULT_ANSWERED);
+    QTAILQ_FOREACH_SAFE(waiter, &s->parked, next, tmp) {
+        if (waiter->page == index) {
+            recovery_unpark(s, waiter);
+            waiter_done(s, waiter);
+        }
+    }
 }
 
 void fault_not_arrived(RemoteShard *s, uint32_t index)

@@ -78,24 +78,20 @@ static void fetch_verify(RemoteShard *s, ShardRequest *r)
     }
 }
 
-/*
- * Place the page, unless a vCPU that counts as paused would go on by it: then
- * it stays in the store.  Returns whether it was placed.
- */
-static bool fetch_place(RemoteShard *s, ShardRequest *r)
+static void fetch_place(RemoteShard *s, ShardRequest *r)
 {
-    bool locked = recovery_lock(s);
-    bool held = recovery_page_held(s, r->page);
-    uint8_t *host = shard_host(s, r->page);
-    int ret = held ? 0 : uffd_page_copy(s->uffd, host, r->req.buf);
+    int ret;
 
-    recovery_unlock(s, locked);
-    if (ret && !r->req.reason) {
+    if (r->req.result != REMOTE_STORE_OK) {
+        return;
+    }
+    ret = uffd_page_copy(s->uffd, shard_host(s, r->page), r->req.buf);
+    if (ret) {
         r->req.result = REMOTE_STORE_FAILED;
         r->req.reason = g_strdup_printf("cannot place page %" PRIu64
-                                        ": %s", r->req.page, strerror(-ret));
+                                        " in guest RAM: %s", r->req.page,
+                                        strerror(-ret));
     }
-    return !held && !ret;
 }
 
 /* The page has been given back meanwhile: whatever came is void. */
@@ -114,10 +110,8 @@ static void fetch_failed(RemoteShard *s, ShardRequest *r)
 {
     shard_move(s, r->page, PAGE_REMOTE);
     budget_release(&s->budget);
-    if (r->req.result != REMOTE_STORE_OK) {
-        recovery_failed(s, REMOTE_MEMORY_OPERATION_READ, r->req.result,
-                        r->req.reason);
-    }
+    recovery_failed(s, REMOTE_MEMORY_OPERATION_READ, r->req.result,
+                    r->req.reason);
     fault_not_arrived(s, r->page);
 }
 
@@ -131,7 +125,8 @@ static void fetch_complete(RemoteStoreRequest *req)
         fetch_void(s, r->page);
     } else {
         fetch_verify(s, r);
-        if (req->result == REMOTE_STORE_OK && fetch_place(s, r)) {
+        fetch_place(s, r);
+        if (req->result == REMOTE_STORE_OK) {
             shard_move(s, r->page, PAGE_RESIDENT);
             shard_count(&s->stats.fetched, 1);
             fault_arrived(s, r->page);

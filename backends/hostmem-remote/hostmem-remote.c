@@ -25,6 +25,8 @@ static bool refuse(HostMemoryBackendRemote *m, const char *property,
                    const char *value, const char *reason, const char *hint,
                    Error **errp)
 {
+    ERRP_GUARD();
+
     error_setg(errp, "memory backend '%s': property '%s' cannot be '%s': %s",
                remote_backend_id(m), property, value, reason);
     error_append_hint(errp, "%s\n", hint);
@@ -34,6 +36,7 @@ static bool refuse(HostMemoryBackendRemote *m, const char *property,
 /* What other memory backends can do and this one cannot. */
 static bool check_inherited(HostMemoryBackendRemote *m, Error **errp)
 {
+    ERRP_GUARD();
     HostMemoryBackend *backend = MEMORY_BACKEND(m);
 
     if (backend->share) {
@@ -68,6 +71,11 @@ static bool check_inherited(HostMemoryBackendRemote *m, Error **errp)
     return true;
 }
 
+static unsigned nr_shards(HostMemoryBackendRemote *m)
+{
+    return m->nr_iothreads ?: pager_default_shards(MEMORY_BACKEND(m)->size);
+}
+
 static bool check_sizes(HostMemoryBackendRemote *m, Error **errp)
 {
     uint64_t size = MEMORY_BACKEND(m)->size;
@@ -86,9 +94,8 @@ static bool check_sizes(HostMemoryBackendRemote *m, Error **errp)
     if (!m->has_cache_size) {
         m->cache_size = size;
     }
-    return pager_check_cache_size(remote_backend_id(m), size, m->nr_iothreads
-                                  ?: pager_default_shards(), m->cache_size,
-                                  errp);
+    return pager_check_cache_size(remote_backend_id(m), size, nr_shards(m),
+                                  m->cache_size, errp);
 }
 
 static bool find_store(HostMemoryBackendRemote *m, Error **errp)
@@ -123,6 +130,7 @@ static bool ensure_store(HostMemoryBackendRemote *m, Error **errp)
 static bool resolve_iothreads(HostMemoryBackendRemote *m,
                               IOThread *threads[], Error **errp)
 {
+    ERRP_GUARD();
     unsigned n = 0;
     strList *item;
 
@@ -160,7 +168,7 @@ static bool start_pager(HostMemoryBackendRemote *m, Error **errp)
         .cache_size = m->cache_size,
         .store = m->store,
         .iothreads = m->nr_iothreads ? threads : NULL,
-        .nr_shards = m->nr_iothreads,
+        .nr_shards = nr_shards(m),
         .verify = m->verify,
         .on_error = m->on_error,
     };
@@ -168,7 +176,9 @@ static bool start_pager(HostMemoryBackendRemote *m, Error **errp)
     if (!resolve_iothreads(m, threads, errp)) {
         return false;
     }
+    /* Pages that are part of a large one, or merged, cannot be moved. */
     qemu_madvise(config.host, config.size, QEMU_MADV_NOHUGEPAGE);
+    qemu_madvise(config.host, config.size, QEMU_MADV_UNMERGEABLE);
     m->pager = pager_new(&config, errp);
     return m->pager;
 }
@@ -212,6 +222,8 @@ static bool remote_backend_alloc(HostMemoryBackend *backend, Error **errp)
 static bool refuse_late(HostMemoryBackendRemote *m, const char *name,
                         Error **errp)
 {
+    ERRP_GUARD();
+
     if (!m->pager) {
         return false;
     }
@@ -392,8 +404,8 @@ static void remote_backend_class_init(ObjectClass *oc, void *data)
     object_class_property_add_bool(oc, "verify", get_verify, set_verify);
     object_class_property_set_description(oc, "verify",
         "Check the content of every page that is fetched (default: on)");
-    object_class_property_add_bool(oc, "consistent", get_consistent, NULL);
-    object_class_property_set_description(oc, "consistent",
+    object_class_property_add_bool(oc, "x-consistent", get_consistent, NULL);
+    object_class_property_set_description(oc, "x-consistent",
         "Whether all of the pager's records agree; takes time in proportion "
         "to the size (read-only)");
     object_class_property_add_enum(oc, "on-error", "RemoteMemoryOnError",

@@ -16,11 +16,13 @@
 /* Main thread only. */
 static Error *held_blocker;
 
-bool migration_block_held(void)
+bool migration_is_held(void)
 {
-    if (held_blocker) {
-        return true;
-    }
+    return held_blocker;
+}
+
+bool migration_hold(void)
+{
     error_setg(&held_blocker, "the guest waits for a page that its store "
                "does not give; repair the store and continue the guest first");
     return migrate_add_blocker_internal(&held_blocker, NULL) == 0;

@@ -16,11 +16,14 @@
 void migration_limits_init(void);
 
 /**
- * migration_block_held: no migration until the VM runs
+ * migration_hold: no migration until the VM runs
  *
- * A vCPU that is held in the middle of an instruction has no state that could
- * be sent or saved.  Main thread.  Returns: false if a migration is under way.
+ * A vCPU in the middle of an instruction has no state that could be sent or
+ * saved.  Main thread.  Returns: false if a migration is under way.
  */
-bool migration_block_held(void);
+bool migration_hold(void);
+
+/** migration_is_held: was migration_hold() called since the VM ran? */
+bool migration_is_held(void);
 
 #endif

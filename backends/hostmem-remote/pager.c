@@ -28,6 +28,9 @@
 #define STRIPE_MIN (2 * MiB)
 #define STRIPES_PER_SHARD 64
 
+/* Of a shard; a stripe more or less is far from the 16 TiB of 32 bits. */
+#define SHARD_MAX_SIZE (8 * TiB)
+
 /*
  * A pager thread serves two vCPUs that fault all the time, and an idle one
  * costs nothing; more than a few of them are for who asks for them.
@@ -35,15 +38,42 @@
 #define DEFAULT_CPUS_PER_SHARD 2
 #define DEFAULT_MAX_SHARDS 4
 
-unsigned pager_default_shards(void)
+/* Time for discarding in the store what nobody needs, at the end, in ms. */
+#define RELEASE_TIMEOUT_MS 10000
+
+unsigned pager_default_shards(uint64_t size)
 {
-    return MIN(MAX(g_get_num_processors() / DEFAULT_CPUS_PER_SHARD, 1),
-               DEFAULT_MAX_SHARDS);
+    uint64_t most = MIN(MAX(size / STRIPE_MIN, 1), DEFAULT_MAX_SHARDS);
+
+    return MIN(MAX(g_get_num_processors() / DEFAULT_CPUS_PER_SHARD, 1), most);
+}
+
+/* Indices within a shard have 32 bits; and a shard has to have some pages. */
+static bool check_shards(const char *id, uint64_t size, unsigned nr_shards,
+                         Error **errp)
+{
+    ERRP_GUARD();
+
+    if (size / nr_shards < BUDGET_MIN_PAGES * REMOTE_STORE_PAGE_SIZE &&
+        nr_shards > 1) {
+        error_setg(errp, "memory backend '%s': %" PRIu64 " bytes are too few "
+                   "for %u pager threads", id, size, nr_shards);
+        error_append_hint(errp, "Give fewer 'iothreads'.\n");
+        return false;
+    }
+    if (size / nr_shards > SHARD_MAX_SIZE) {
+        error_setg(errp, "memory backend '%s': %" PRIu64 " bytes are too many "
+                   "for %u pager threads", id, size, nr_shards);
+        error_append_hint(errp, "Give more 'iothreads'.\n");
+        return false;
+    }
+    return true;
 }
 
 bool pager_check_cache_size(const char *id, uint64_t size, unsigned nr_shards,
                             uint64_t cache_size, Error **errp)
 {
+    ERRP_GUARD();
     uint64_t least = MIN((uint64_t)nr_shards * BUDGET_MIN_PAGES *
                          REMOTE_STORE_PAGE_SIZE, size);
 
@@ -161,12 +191,9 @@ static void pager_resize_bh(void *opaque)
 static void shard_resize(void *opaque)
 {
     RemoteShard *s = opaque;
-    RemotePager *pager = s->pager;
-    uint64_t pages = pager->cache_size / REMOTE_STORE_PAGE_SIZE;
 
-    budget_set_target(&s->budget,
-                      budget_share(pages, s->index, pager->nr_shards));
-    s->resize_wanted = pager->resize_wanted;
+    budget_set_target(&s->budget, shard_cache_share(s));
+    s->resize_wanted = s->pager->resize_wanted;
     shard_kick(s);
 }
 
@@ -324,9 +351,15 @@ int pager_discard(RemotePager *pager, uint64_t first, uint64_t nr)
 
 static void pager_stop(RemotePager *pager)
 {
+    bool release = !REMOTE_STORE_GET_CLASS(pager->store)->transient;
+    int64_t deadline;
+
     for (unsigned i = 0; i < pager->nr_shards; i++) {
-        shard_stop(&pager->shards[i],
-                   !REMOTE_STORE_GET_CLASS(pager->store)->transient);
+        shard_stop(&pager->shards[i], release);
+    }
+    deadline = g_get_monotonic_time() + RELEASE_TIMEOUT_MS * 1000LL;
+    for (unsigned i = 0; i < pager->nr_shards; i++) {
+        shard_close(&pager->shards[i], deadline);
     }
 }
 
@@ -352,12 +385,15 @@ static void pager_exit(Notifier *n, void *data)
 
 static unsigned stripe_shift(uint64_t size, unsigned nr_shards)
 {
+    uint64_t pages = size / REMOTE_STORE_PAGE_SIZE;
     uint64_t stripe = MAX(size / nr_shards / STRIPES_PER_SHARD, STRIPE_MIN);
 
     if (nr_shards == 1) {
-        stripe = size;
+        return ctz64(pow2ceil(pages));
     }
-    return ctz64(pow2ceil(stripe / REMOTE_STORE_PAGE_SIZE));
+    /* No shard without a stripe. */
+    return ctz64(MIN(pow2ceil(stripe / REMOTE_STORE_PAGE_SIZE),
+                     pow2floor(pages / nr_shards)));
 }
 
 static void pager_connect(RemotePager *pager)
@@ -383,14 +419,18 @@ static void pager_disconnect(RemotePager *pager)
 
 RemotePager *pager_new(const PagerConfig *config, Error **errp)
 {
-    RemotePager *pager = g_new0(RemotePager, 1);
+    RemotePager *pager;
     QemuUUID uuid;
 
+    if (!check_shards(config->id, config->size, config->nr_shards, errp)) {
+        return NULL;
+    }
+    pager = g_new0(RemotePager, 1);
     pager->id = g_strdup(config->id);
     pager->host = config->host;
     pager->size = config->size;
     pager->cache_size = config->cache_size;
-    pager->nr_shards = config->nr_shards ?: pager_default_shards();
+    pager->nr_shards = config->nr_shards;
     pager->stripe_shift = stripe_shift(pager->size, pager->nr_shards);
     pager->store = config->store;
     pager->verify = config->verify;

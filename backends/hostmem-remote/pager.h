@@ -29,7 +29,7 @@ typedef struct RemotePager RemotePager;
  * @cache_size: target for local memory, in bytes
  * @store: where pages go
  * @iothreads: one per shard, or %NULL to make them
- * @nr_shards: how many shards; 0 for the default
+ * @nr_shards: how many shards, at least 1
  * @verify: check the hash of fetched pages
  * @on_error: what to do if the store fails
  */
@@ -65,7 +65,7 @@ struct RemotePager {
     RemoteMemoryOnError on_error;
     RemoteShard *shards;
 
-    /* Main thread only. */
+    /* Main thread only; the shards read the first two when they are told. */
     uint64_t cache_size;
     unsigned resize_wanted;
     unsigned resize_told;
@@ -85,8 +85,8 @@ struct RemotePager {
     char *error_reason;
 };
 
-/** pager_default_shards: how many shards a backend gets if nobody says */
-unsigned pager_default_shards(void);
+/** pager_default_shards: how many a backend of @size bytes gets by itself */
+unsigned pager_default_shards(uint64_t size);
 
 /**
  * pager_check_cache_size: can a backend have this cache?

@@ -65,79 +65,47 @@ bool remote_memory_discard(RAMBlock *rb, uint64_t start, size_t length,
 
 /* vCPUs that count as paused */
 
-typedef void ShardFunc(RemoteShard *s);
-
-static void for_each_shard(ShardFunc *fn)
+static bool shard_has_parked(RemoteShard *s, uint32_t tid)
 {
-    RemotePager *pager;
+    Waiter *waiter;
 
-    QTAILQ_FOREACH(pager, &pagers, next) {
-        for (unsigned i = 0; i < pager->nr_shards; i++) {
-            fn(&pager->shards[i]);
+    QEMU_LOCK_GUARD(&s->park_lock);
+    QTAILQ_FOREACH(waiter, &s->parked, next) {
+        if (waiter->tid == tid) {
+            return true;
         }
     }
+    return false;
 }
 
-static void park_lock(RemoteShard *s)
-{
-    qemu_mutex_lock(&s->park_lock);
-}
-
-static void park_unlock(RemoteShard *s)
-{
-    qemu_mutex_unlock(&s->park_lock);
-}
-
-/* Called with all park locks held. */
-static Waiter *find_parked(uint32_t tid)
+/* Called with pagers_lock held. */
+static bool is_parked(uint32_t tid)
 {
     RemotePager *pager;
 
     QTAILQ_FOREACH(pager, &pagers, next) {
         for (unsigned i = 0; i < pager->nr_shards; i++) {
-            Waiter *waiter;
-
-            QTAILQ_FOREACH(waiter, &pager->shards[i].parked, next) {
-                if (waiter->tid == tid) {
-                    return waiter;
-                }
+            if (shard_has_parked(&pager->shards[i], tid)) {
+                return true;
             }
         }
     }
-    return NULL;
-}
-
-/* Called with all park locks held. */
-static bool all_parked(void)
-{
-    CPUState *cpu;
-
-    CPU_FOREACH(cpu) {
-        if (!cpu->stopped && !find_parked(cpu->thread_id)) {
-            return false;
-        }
-    }
-    return true;
+    return false;
 }
 
 bool remote_memory_vcpus_parked(void)
 {
     CPUState *cpu;
-    bool parked;
 
     QEMU_LOCK_GUARD(&pagers_lock);
-    if (QTAILQ_EMPTY(&pagers)) {
+    if (QTAILQ_EMPTY(&pagers) || runstate_is_running() ||
+        migration_is_held()) {
         return false;
     }
-    for_each_shard(park_lock);
-    parked = all_parked() && migration_block_held();
-    if (parked) {
-        CPU_FOREACH(cpu) {
-            if (!cpu->stopped) {
-                find_parked(cpu->thread_id)->held = true;
-            }
+    CPU_FOREACH(cpu) {
+        if (!cpu->stopped && !is_parked(cpu->thread_id)) {
+            return false;
         }
     }
-    for_each_shard(park_unlock);
-    return parked;
+    return migration_hold();
 }

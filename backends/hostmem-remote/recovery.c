@@ -10,11 +10,10 @@
  * Trying goes on all the same: threads other than vCPUs may be waiting, with
  * the BQL held, and then nobody could say "cont".
  *
- * Parked and held.  A vCPU that sleeps in a fault cannot be stopped, so
- * remote_memory_vcpus_parked() lets it count as paused, and holds it: until
- * the VM runs again its page is not placed, even if the store gives it.  The
- * main thread marks who is held, so @park_lock is needed to look at the marks;
- * the list itself is changed only by the shard's thread, under the lock.
+ * Parked.  A vCPU that sleeps in a fault cannot be stopped, so
+ * remote_memory_vcpus_parked() lets it count as paused when the VM is being
+ * stopped.  When its page comes after all, it finishes what it was at, at
+ * most a translation block, sees that it is to stop, and stops.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -36,14 +35,31 @@ static void clear_error(RemoteShard *s)
     qemu_bh_schedule(s->pager->error_bh);
 }
 
+static void retry_after(RemoteShard *s, int ms)
+{
+    timer_mod(s->retry_timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + ms);
+}
+
+static bool nothing_to_try(const RemoteShard *s)
+{
+    return !s->nr_parked && s->standby.scan == s->standby.head;
+}
+
 static void recovery_timer(void *opaque)
 {
     RemoteShard *s = opaque;
 
+    if (s->stopping) {
+        return;
+    }
     s->failed_ops = 0;
-    if (s->error && !s->nr_parked && s->standby.scan == s->standby.head) {
+    if (s->error && nothing_to_try(s)) {
         /* What failed is not needed any more. */
+        memset(s->failures, 0, sizeof(s->failures));
         clear_error(s);
+    }
+    if (s->error) {
+        retry_after(s, RETRY_SLOW_MS);
     }
     shard_kick(s);
 }
@@ -61,14 +77,6 @@ void recovery_destroy(RemoteShard *s)
     if (s->retry_timer) {
         timer_free(s->retry_timer);
         qemu_mutex_destroy(&s->park_lock);
-    }
-}
-
-void recovery_look_again(RemoteShard *s, int ms)
-{
-    if (!timer_pending(s->retry_timer)) {
-        timer_mod(s->retry_timer,
-                  qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + ms);
     }
 }
 
@@ -96,6 +104,9 @@ static void park_for_room(RemoteShard *s)
 void recovery_failed(RemoteShard *s, RemoteMemoryOperation op,
                      RemoteStoreResult result, const char *reason)
 {
+    if (s->stopping) {
+        return;
+    }
     /* Many in flight fail together: that is one try. */
     if (!(s->failed_ops & (1u << op))) {
         s->failed_ops |= 1u << op;
@@ -112,12 +123,20 @@ void recovery_failed(RemoteShard *s, RemoteMemoryOperation op,
         qatomic_set(&s->error, true);
         pager_error(s->pager, op, reason);
     }
-    timer_del(s->retry_timer);
-    recovery_look_again(s, s->failures[op] >= TRIES ? RETRY_SLOW_MS
-                                                    : RETRY_FAST_MS);
+    retry_after(s, s->failures[op] >= TRIES ? RETRY_SLOW_MS : RETRY_FAST_MS);
     if (op == REMOTE_MEMORY_OPERATION_WRITE) {
         park_for_room(s);
     }
+}
+
+void recovery_broken(RemoteShard *s, const char *reason)
+{
+    trace_remote_memory_error(s->pager->id, s->index, "place", reason);
+    shard_count(&s->stats.errors, 1);
+    s->failures[REMOTE_MEMORY_OPERATION_READ] = TRIES;
+    qatomic_set(&s->error, true);
+    pager_error(s->pager, REMOTE_MEMORY_OPERATION_READ, reason);
+    retry_after(s, RETRY_SLOW_MS);
 }
 
 void recovery_vanished(RemoteShard *s, uint32_t index)
@@ -127,51 +146,23 @@ void recovery_vanished(RemoteShard *s, uint32_t index)
                         "something other than the pager",
                         shard_store_page(s, index));
 
-    shard_count(&s->stats.errors, 1);
-    qatomic_set(&s->error, true);
-    s->failures[REMOTE_MEMORY_OPERATION_READ] = TRIES;
-    pager_error(s->pager, REMOTE_MEMORY_OPERATION_READ, reason);
-    recovery_look_again(s, RETRY_SLOW_MS);
+    recovery_broken(s, reason);
 }
 
 void recovery_park(RemoteShard *s, Waiter *waiter)
 {
     QEMU_LOCK_GUARD(&s->park_lock);
 
-    waiter->held = false;
     QTAILQ_INSERT_TAIL(&s->parked, waiter, next);
-    qatomic_set(&s->nr_parked, s->nr_parked + 1);
+    s->nr_parked++;
 }
 
-bool recovery_lock(RemoteShard *s)
+void recovery_unpark(RemoteShard *s, Waiter *waiter)
 {
-    if (!s->nr_parked) {
-        return false;
-    }
-    qemu_mutex_lock(&s->park_lock);
-    return true;
-}
+    QEMU_LOCK_GUARD(&s->park_lock);
 
-void recovery_unlock(RemoteShard *s, bool locked)
-{
-    if (locked) {
-        qemu_mutex_unlock(&s->park_lock);
-    }
-}
-
-bool recovery_page_held(const RemoteShard *s, uint32_t index)
-{
-    Waiter *waiter;
-
-    if (!s->nr_parked) {
-        return false;
-    }
-    QTAILQ_FOREACH(waiter, &s->parked, next) {
-        if (waiter->held && waiter->page == index) {
-            return true;
-        }
-    }
-    return false;
+    QTAILQ_REMOVE(&s->parked, waiter, next);
+    s->nr_parked--;
 }
 
 static void recovery_resume_bh(void *opaque)
@@ -186,12 +177,5 @@ static void recovery_resume_bh(void *opaque)
 
 void recovery_resume(RemoteShard *s)
 {
-    Waiter *waiter;
-
-    WITH_QEMU_LOCK_GUARD(&s->park_lock) {
-        QTAILQ_FOREACH(waiter, &s->parked, next) {
-            waiter->held = false;
-        }
-    }
     aio_bh_schedule_oneshot(s->ctx, recovery_resume_bh, s);
 }

@@ -25,8 +25,7 @@
 #define STANDBY_DIVISOR 3
 #define STANDBY_MIN_SLOTS 64
 
-/* Time for discarding in the store what nobody needs, at the end, in ms. */
-#define RELEASE_TIMEOUT_MS 10000
+/* How often the main thread looks whether requests have ended. */
 #define RELEASE_POLL_US 500
 
 uint8_t *shard_host(const RemoteShard *s, uint32_t index)
@@ -69,6 +68,19 @@ static uint64_t shard_nr_pages(const RemoteShard *s)
            (full % pager->nr_shards == s->index ? pages % stripe : 0);
 }
 
+uint32_t shard_cache_share(const RemoteShard *s)
+{
+    const RemotePager *pager = s->pager;
+    uint64_t before = 0;
+
+    for (unsigned i = 0; i < s->index; i++) {
+        before += shard_nr_pages(&pager->shards[i]);
+    }
+    return budget_share(pager->cache_size / REMOTE_STORE_PAGE_SIZE, before,
+                        shard_nr_pages(s),
+                        pager->size / REMOTE_STORE_PAGE_SIZE);
+}
+
 void shard_move(RemoteShard *s, uint32_t index, PageState to)
 {
     trace_remote_memory_page(s->pager->id, shard_store_page(s, index),
@@ -96,11 +108,12 @@ static void shard_service(void *opaque)
 
     if (!s->stopping) {
         bool waiting = fault_retry(s);
+        uint32_t used;
 
         fetch_submit(s);
-        again = evict_run(s);
+        used = s->budget.used;
+        again = evict_run(s) || (waiting && s->budget.used < used);
         writeback_run(s);
-        again |= waiting && s->budget.used < s->budget.limit;
         if (s->resize_reached != qatomic_read(&s->resize_wanted) &&
             !budget_shrinking(&s->budget)) {
             qatomic_set(&s->resize_reached, s->resize_wanted);
@@ -115,7 +128,22 @@ static void shard_service(void *opaque)
 
 void shard_kick(RemoteShard *s)
 {
-    qemu_bh_schedule(s->service_bh);
+    if (s->service_bh) {
+        qemu_bh_schedule(s->service_bh);
+    }
+}
+
+static void shard_again(void *opaque)
+{
+    shard_kick(opaque);
+}
+
+void shard_look_again(RemoteShard *s, int ms)
+{
+    if (!timer_pending(s->again_timer)) {
+        timer_mod(s->again_timer,
+                  qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + ms);
+    }
 }
 
 static void shard_event(RemoteShard *s, const struct uffd_msg *msg)
@@ -168,29 +196,48 @@ static bool shard_poll_events(void *opaque)
 typedef struct ShardCall {
     QEMUBHFunc *fn;
     void *opaque;
-    QemuEvent done;
+    bool done;
 } ShardCall;
+
+/*
+ * For all calls: they are rare.  Held for no longer than it takes to look at
+ * a flag, by callers and shards alike.
+ */
+static QemuMutex call_lock;
+static QemuCond call_done;
+
+static void __attribute__((constructor)) shard_call_init(void)
+{
+    qemu_mutex_init(&call_lock);
+    qemu_cond_init(&call_done);
+}
 
 static void shard_call_bh(void *opaque)
 {
     ShardCall *call = opaque;
 
     call->fn(call->opaque);
-    qemu_event_set(&call->done);
+    qemu_mutex_lock(&call_lock);
+    call->done = true;
+    qemu_cond_broadcast(&call_done);
+    qemu_mutex_unlock(&call_lock);
 }
 
 /*
  * Not aio_wait_bh_oneshot(): that would run other handlers of the main loop
- * meanwhile.  The shard waits for nobody, so neither do we for long.
+ * meanwhile.  The shard waits for nobody, so neither do we for long.  Nor
+ * QemuEvent, whose wait may end early: the call lives on this stack.
  */
 void shard_call(RemoteShard *s, QEMUBHFunc *fn, void *opaque)
 {
     ShardCall call = { .fn = fn, .opaque = opaque };
 
-    qemu_event_init(&call.done, false);
     aio_bh_schedule_oneshot(s->ctx, shard_call_bh, &call);
-    qemu_event_wait(&call.done);
-    qemu_event_destroy(&call.done);
+    qemu_mutex_lock(&call_lock);
+    while (!call.done) {
+        qemu_cond_wait(&call_done, &call_lock);
+    }
+    qemu_mutex_unlock(&call_lock);
 }
 
 /* Life cycle */
@@ -215,6 +262,8 @@ static bool shard_open_thread(RemoteShard *s, IOThread *iothread,
     s->iothread = iothread;
     s->ctx = iothread_get_aio_context(iothread);
     s->service_bh = aio_bh_new(s->ctx, shard_service, s);
+    s->again_timer = aio_timer_new(s->ctx, QEMU_CLOCK_REALTIME, SCALE_MS,
+                                   shard_again, s);
     return true;
 }
 
@@ -285,13 +334,11 @@ bool shard_start(RemoteShard *s, IOThread *iothread, Error **errp)
     recovery_init(s);
     writeback_init(s);
     if (!page_map_init(&s->map, pages) || !sweep_init(s) || !fetch_init(s)) {
-        error_setg_errno(errp, errno, "memory backend '%s': cannot reserve "
-                         "the page map", pager->id);
+        error_setg(errp, "memory backend '%s': no memory for the page map",
+                   pager->id);
         return false;
     }
-    budget_init(&s->budget, pages,
-                budget_share(pager->cache_size / REMOTE_STORE_PAGE_SIZE,
-                             s->index, pager->nr_shards));
+    budget_init(&s->budget, pages, shard_cache_share(s));
     if (!shard_open_standby(s, errp)) {
         return false;
     }
@@ -311,13 +358,19 @@ static void shard_quiesce(void *opaque)
 
     aio_set_fd_handler(s->ctx, s->uffd, NULL, NULL, NULL, NULL, NULL);
     timer_del(s->retry_timer);
+    timer_del(s->again_timer);
     s->stopping = true;
 }
 
 static void shard_release(void *opaque)
 {
-    sweep_mark_all(opaque);
-    shard_service(opaque);
+    RemoteShard *s = opaque;
+
+    /* A store that does not take pages does not discard them either. */
+    if (!recovery_waits(s, REMOTE_MEMORY_OPERATION_WRITE)) {
+        sweep_mark_all(s);
+        shard_service(s);
+    }
 }
 
 static void shard_release_end(void *opaque)
@@ -348,18 +401,22 @@ void shard_stop(RemoteShard *s, bool release)
     if (!s->started) {
         return;
     }
-    s->started = false;
     shard_call(s, shard_quiesce, s);
     shard_wait_in_flight(s);
     if (release) {
-        int64_t deadline = g_get_monotonic_time() +
-                           RELEASE_TIMEOUT_MS * 1000LL;
-
         shard_call(s, shard_release, s);
-        while (qatomic_read(&s->nr_garbage) &&
-               g_get_monotonic_time() < deadline) {
-            g_usleep(RELEASE_POLL_US);
-        }
+    }
+}
+
+void shard_close(RemoteShard *s, int64_t deadline)
+{
+    if (!s->started) {
+        return;
+    }
+    s->started = false;
+    while (qatomic_read(&s->nr_garbage) &&
+           g_get_monotonic_time() < deadline) {
+        g_usleep(RELEASE_POLL_US);
     }
     shard_call(s, shard_release_end, s);
     shard_wait_in_flight(s);
@@ -368,7 +425,7 @@ void shard_stop(RemoteShard *s, bool release)
 
 void shard_destroy(RemoteShard *s)
 {
-    shard_stop(s, false);
+    assert(!s->started);
     if (s->queue) {
         /* Opened, but never started. */
         shard_call(s, shard_close_queue, s);
@@ -379,6 +436,7 @@ void shard_destroy(RemoteShard *s)
     if (s->service_bh) {
         qemu_bh_delete(s->service_bh);
     }
+    timer_free(s->again_timer);
     if (s->standby_mem) {
         munmap(s->standby_mem,
                (size_t)s->standby.capacity * REMOTE_STORE_PAGE_SIZE);

@@ -55,8 +55,6 @@ struct uffd_msg;
  * @page: for which
  * @tid: who, as in gettid(2)
  * @write: whether it wants to write
- * @held: counts as paused: must not go on before the VM runs.  Protected by
- *     &RemoteShard.park_lock
  * @since: when its fault was seen, in ns
  * @next: in one of the shard's lists
  */
@@ -64,7 +62,6 @@ typedef struct Waiter {
     uint32_t page;
     uint32_t tid;
     bool write;
-    bool held;
     int64_t since;
     QTAILQ_ENTRY(Waiter) next;
 } Waiter;
@@ -124,6 +121,7 @@ struct RemoteShard {
     uint8_t *standby_mem;
     uint8_t *fetch_mem;
     QEMUBH *service_bh;
+    QEMUTimer *again_timer;
     QEMUTimer *retry_timer;
 
     /* Shard thread only; counters may be read by any. */
@@ -166,14 +164,14 @@ struct RemoteShard {
 
     /* Main thread only. */
     bool started;
-    /* Number of the last resize, set by the main thread... */
+    /* Shard thread only: number of the last resize that was asked for... */
     unsigned resize_wanted;
-    /* ... and of the last one that is reached, set by the shard's thread. */
+    /* ... and of the last one that is reached; read by the main thread. */
     unsigned resize_reached;
 
     /*
-     * Taken by the shard's thread only while somebody is parked.
-     * remote_memory_vcpus_parked() holds those of all shards, in their order.
+     * Taken by the shard's thread to park somebody, and by
+     * remote_memory_vcpus_parked() to see who is.
      */
     QemuMutex park_lock;
     /* Changed by the shard's thread under @park_lock, read by it without. */
@@ -194,13 +192,22 @@ struct RemoteShard {
 bool shard_start(RemoteShard *s, IOThread *iothread, Error **errp);
 
 /**
- * shard_stop: come to rest
+ * shard_stop: serve no more faults
  * @s: nobody touches its memory any more
- * @release: discard in the store what is of no use any more
+ * @release: begin to discard in the store what is of no use any more
  *
  * Main thread; waits for the requests in flight.
  */
 void shard_stop(RemoteShard *s, bool release);
+
+/**
+ * shard_close: come to rest, after shard_stop()
+ * @s: the shard
+ * @deadline: until when to go on discarding, as g_get_monotonic_time()
+ *
+ * Main thread.
+ */
+void shard_close(RemoteShard *s, int64_t deadline);
 
 /** shard_destroy: free everything; the RAM is unmapped, or never was used */
 void shard_destroy(RemoteShard *s);
@@ -218,6 +225,9 @@ void shard_call(RemoteShard *s, QEMUBHFunc *fn, void *opaque);
 /** shard_kick: do what can be done now, soon.  Any thread */
 void shard_kick(RemoteShard *s);
 
+/** shard_look_again: do so after @ms milliseconds.  Shard thread */
+void shard_look_again(RemoteShard *s, int ms);
+
 /** shard_move: page_map_move() with a trace */
 void shard_move(RemoteShard *s, uint32_t index, PageState to);
 
@@ -226,6 +236,9 @@ uint8_t *shard_host(const RemoteShard *s, uint32_t index);
 
 /** shard_store_page: index of a page in the store */
 uint64_t shard_store_page(const RemoteShard *s, uint32_t index);
+
+/** shard_cache_share: the shard's part of the pager's cache, in pages */
+uint32_t shard_cache_share(const RemoteShard *s);
 
 /** shard_slot_mem: memory of a standby slot */
 static inline uint8_t *shard_slot_mem(const RemoteShard *s, uint32_t slot)
@@ -365,6 +378,13 @@ void recovery_failed(RemoteShard *s, RemoteMemoryOperation op,
                      RemoteStoreResult result, const char *reason);
 
 /**
+ * recovery_broken: something else than the store is wrong
+ * @s: the shard
+ * @reason: what, in words for the operator
+ */
+void recovery_broken(RemoteShard *s, const char *reason);
+
+/**
  * recovery_vanished: a resident page is gone from the guest's RAM
  *
  * Somebody dropped it behind our back.  Nobody can bring it back, and it must
@@ -379,23 +399,8 @@ void recovery_vanished(RemoteShard *s, uint32_t index);
  */
 void recovery_park(RemoteShard *s, Waiter *waiter);
 
-/**
- * recovery_lock: keep the waiters that are parked as they are
- *
- * While a page is placed, so that nobody is held who is just let go.  Free
- * if nobody is parked.  Returns: whether recovery_unlock() is due.
- */
-bool recovery_lock(RemoteShard *s);
-
-/** recovery_unlock: the other end of recovery_lock() */
-void recovery_unlock(RemoteShard *s, bool locked);
-
-/**
- * recovery_page_held: must the page not be placed?
- *
- * Between recovery_lock() and recovery_unlock().
- */
-bool recovery_page_held(const RemoteShard *s, uint32_t index);
+/** recovery_unpark: the other end of recovery_park() */
+void recovery_unpark(RemoteShard *s, Waiter *waiter);
 
 /** recovery_waits: do requests of this kind wait for the next try? */
 static inline bool recovery_waits(const RemoteShard *s,
@@ -404,14 +409,7 @@ static inline bool recovery_waits(const RemoteShard *s,
     return s->failed_ops & (1u << op);
 }
 
-/** recovery_look_again: call the shard's service after @ms milliseconds */
-void recovery_look_again(RemoteShard *s, int ms);
-
-/**
- * recovery_resume: the VM runs: let go who was held, try everything again
- *
- * Main thread.
- */
+/** recovery_resume: the VM runs: try everything again.  Main thread */
 void recovery_resume(RemoteShard *s);
 
 #endif

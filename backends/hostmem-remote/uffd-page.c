@@ -31,6 +31,7 @@ static void hint_permission(Error **errp)
 
 bool uffd_page_supported(Error **errp)
 {
+    ERRP_GUARD();
     uint64_t features;
 
     if (uffd_query_features(&features)) {
@@ -49,6 +50,7 @@ bool uffd_page_supported(Error **errp)
 
 int uffd_page_open(Error **errp)
 {
+    ERRP_GUARD();
     int fd = uffd_create_fd(FEATURES, true);
 
     if (fd < 0) {

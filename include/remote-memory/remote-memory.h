@@ -37,14 +37,17 @@ bool remote_memory_discard(RAMBlock *rb, uint64_t start, size_t length,
 /**
  * remote_memory_vcpus_parked: may the VM count as paused?
  *
- * Called with the BQL held by all_vcpus_paused() when some vCPU is not
- * stopped.  A vCPU that sleeps in a page fault whose page the store does not
- * give will not stop before the store is repaired, and `cont`, which asks for
- * that, needs the VM to be paused first.
+ * Called with the BQL held by pause_all_vcpus() when some vCPU has not stopped
+ * for a while.  A vCPU that sleeps in a page fault whose page the store does
+ * not give will not stop before the store is repaired, and "cont", which asks
+ * for that, needs the VM to be stopped first.
  *
- * Returns: true if every vCPU is stopped or parked in such a fault.  In that
- * case the parked ones are held: their pages are not placed before the VM
- * runs again.
+ * Such a vCPU is in the middle of an instruction, so this is only for stopping
+ * the VM, and blocks migration until the VM runs again: a reset or a snapshot
+ * has to wait for the vCPU.
+ *
+ * Returns: true if the VM is being stopped and every vCPU has stopped or
+ * waits for such a page.
  */
 bool remote_memory_vcpus_parked(void);
 

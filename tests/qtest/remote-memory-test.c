@@ -71,7 +71,7 @@ static void check_sane(QTestState *qts)
 {
     QDict *resp = qtest_qmp(qts, "{ 'execute': 'qom-get', 'arguments': { "
                             "'path': '/objects/ram0', "
-                            "'property': 'consistent' } }");
+                            "'property': 'x-consistent' } }");
     QDict *info = query(qts, "ram0");
     uint64_t resident = qdict_get_int(info, "resident-size");
     uint64_t standby = qdict_get_int(info, "standby-size");
@@ -287,6 +287,24 @@ static void test_resize_twice(void)
     write_pages(qts, 0, 32 * MiB / PAGE, 1);
     set_cache_size(qts, 1 * MiB);
     wait_resized(qts, 180 * PAGE);
+    qtest_quit(qts);
+}
+
+/*
+ * If this fails, memory that was on its way out when the cache grew to the
+ * whole size is never free again, and the guest waits for it for ever.
+ */
+static void test_grow_to_all(void)
+{
+    QTestState *qts = start("-object remote-store-ram,id=s0 -object "
+                            "remote-store-fault,id=f0,store=s0,delay-us=20000 "
+                            RAM0 ",cache-size=8M,store=f0");
+    uint64_t nr = 12 * MiB / PAGE;
+
+    write_pages(qts, 0, nr, 1);
+    set_cache_size(qts, 64 * MiB);
+    write_pages(qts, 0, 56 * MiB / PAGE, 2);
+    check_pages(qts, 0, 56 * MiB / PAGE, 2);
     qtest_quit(qts);
 }
 
@@ -672,6 +690,7 @@ int main(int argc, char **argv)
         { "contents/clean-drops", test_clean_drops },
         { "resize/up-and-down", test_resize },
         { "resize/twice", test_resize_twice },
+        { "resize/grow-to-all", test_grow_to_all },
         { "resize/property", test_resize_property },
         { "resize/errors", test_resize_errors },
         { "commands/empty", test_empty_queries },

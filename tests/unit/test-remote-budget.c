@@ -27,7 +27,8 @@ static void test_bound(void)
     budget_release(&b);
     take(&b, 1);
     g_assert_false(budget_take(&b));
-    budget_grant(&b);
+    g_assert_cmpuint(budget_grant(&b), ==, 1);
+    g_assert_cmpuint(budget_grant(&b), ==, 0);
     take(&b, 1);
     g_assert_false(budget_take(&b));
 }
@@ -40,7 +41,7 @@ static void test_grant_ends(void)
     budget_init(&b, PAGES, 1000);
     take(&b, 1000);
     for (int i = 0; i < 100; i++) {
-        budget_grant(&b);
+        g_assert_cmpuint(budget_grant(&b), ==, 1);
         take(&b, 1);
     }
     g_assert_true(budget_shrinking(&b));
@@ -55,7 +56,6 @@ static void test_all_fits(void)
 
     budget_init(&b, 1000, 1000);
     take(&b, 1000);
-    g_assert_cmpuint(budget_excess(&b), ==, 0);
     g_assert_cmpuint(budget_resident_goal(&b), ==, 1000);
 }
 
@@ -154,11 +154,20 @@ static void test_shares(void)
             uint64_t sum = 0;
 
             for (unsigned i = 0; i < n; i++) {
-                sum += budget_share(cache, i, n);
+                sum += budget_share(cache, i * 100, 100, n * 100);
             }
             g_assert_cmpuint(sum, ==, cache);
         }
     }
+}
+
+/* A cache as large as the RAM holds all of it, however it is dealt. */
+static void test_whole_shares(void)
+{
+    g_assert_cmpuint(budget_share(1000, 0, 700, 1000), ==, 700);
+    g_assert_cmpuint(budget_share(1000, 700, 300, 1000), ==, 300);
+    g_assert_cmpuint(budget_share(1ull << 36, 1ull << 35, 1ull << 35,
+                                  1ull << 36), ==, 1ull << 35);
 }
 
 int main(int argc, char **argv)
@@ -175,5 +184,6 @@ int main(int argc, char **argv)
     g_test_add_func("/remote-memory/budget/shrink-unused",
                     test_shrink_unused);
     g_test_add_func("/remote-memory/budget/shares", test_shares);
+    g_test_add_func("/remote-memory/budget/whole-shares", test_whole_shares);
     return g_test_run();
 }
