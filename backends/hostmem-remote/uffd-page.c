@@ -42,7 +42,7 @@ bool uffd_page_supported(Error **errp)
     if ((features & FEATURES) != FEATURES) {
         error_setg(errp, "this kernel has no UFFDIO_MOVE, without which a "
                    "page in use by a device could be lost");
-        error_append_hint(errp, "Use Linux 6.8 or later.\n");
+        error_append_hint(errp, "Use Linux 6.9 or later.\n");
         return false;
     }
     return true;
