@@ -84,8 +84,8 @@ bool pager_check_cache_size(const char *id, uint64_t size, unsigned nr_shards,
                    " to %" PRIu64 " (the size of the backend)", id,
                    cache_size, REMOTE_STORE_PAGE_SIZE, least, size);
         if (cache_size < least) {
-            error_append_hint(errp, "Each pager thread needs %d KiB; there "
-                              "are %u of them (property 'iothreads').\n",
+            error_append_hint(errp, "Each pager thread needs %d KiB; number "
+                              "of them: %u (property 'iothreads').\n",
                               BUDGET_MIN_PAGES * REMOTE_STORE_PAGE_SIZE / 1024,
                               nr_shards);
         }

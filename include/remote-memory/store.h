@@ -341,9 +341,9 @@ void remote_store_done(RemoteStoreQueue *queue, RemoteStoreRequest *req);
  *
  * In @queue's context.
  */
-void G_GNUC_PRINTF(4, 5)
-remote_store_fail(RemoteStoreQueue *queue, RemoteStoreRequest *req,
-                  RemoteStoreResult result, const char *fmt, ...);
+void remote_store_fail(RemoteStoreQueue *queue, RemoteStoreRequest *req,
+                       RemoteStoreResult result, const char *fmt, ...)
+    G_GNUC_PRINTF(4, 5);
 
 /**
  * remote_store_set_status: say how the store is
