@@ -5,10 +5,10 @@
  * fetched is REMOTE, a page that was to be written is in its standby slot.
  * The shard then backs off from operations of this kind: faults that need a
  * page from the store, or room that only writing can make, are parked, and
- * tried again after a while.  After a few
- * tries in vain the pager is told, which sends an event and stops the VM.
- * Trying goes on all the same: threads other than vCPUs may be waiting, with
- * the BQL held, and then nobody could say "cont".
+ * tried again after a while.  After a few tries in vain the pager is told,
+ * which sends an event and stops the VM.  Trying goes on all the same: threads
+ * other than vCPUs may be waiting, with the BQL held, and then nobody could
+ * say "cont".
  *
  * Parked.  A vCPU that sleeps in a fault cannot be stopped, so
  * remote_memory_vcpus_parked() lets it count as paused when the VM is being
