@@ -6,7 +6,6 @@
 
 #include "qemu/osdep.h"
 #include "shard.h"
-#include "trace.h"
 #include <sys/mman.h>
 
 /* Forget a page wherever it is. */

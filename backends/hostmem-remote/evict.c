@@ -157,16 +157,15 @@ static uint32_t evict_want(const RemoteShard *s)
     return MIN(have - goal, standby - s->standby.filled);
 }
 
-bool evict_stuck(const RemoteShard *s)
-{
-    return s->budget.used >= s->budget.limit &&
-           s->pinned_streak >= s->map.count[PAGE_RESIDENT] &&
-           s->standby.filled == 0 && s->in_flight == 0;
-}
-
 static bool all_pinned(const RemoteShard *s)
 {
     return s->pinned_streak >= s->map.count[PAGE_RESIDENT];
+}
+
+bool evict_stuck(const RemoteShard *s)
+{
+    return s->budget.used >= s->budget.limit && all_pinned(s) &&
+           s->standby.filled == 0 && s->in_flight == 0;
 }
 
 bool evict_run(RemoteShard *s)

@@ -6,10 +6,8 @@
 
 #include "qemu/osdep.h"
 #include "qemu/memalign.h"
-#include "qemu/userfaultfd.h"
 #include "content.h"
 #include "shard.h"
-#include "trace.h"
 #include "uffd-page.h"
 
 static void fetch_complete(RemoteStoreRequest *req);
@@ -41,12 +39,9 @@ bool fetch_start(RemoteShard *s, uint32_t index)
         !budget_take(&s->budget)) {
         return false;
     }
-    QSLIST_REMOVE_HEAD(&s->idle_fetches, next);
-    r->page = index;
-    r->req.page = shard_store_page(s, index);
+    shard_request_get(s, &s->idle_fetches, index);
     shard_move(s, index, PAGE_FETCHING);
     s->fetching++;
-    qatomic_set(&s->in_flight, s->in_flight + 1);
     s->batch[s->nr_batch++] = &r->req;
     return true;
 }
@@ -135,9 +130,5 @@ static void fetch_complete(RemoteStoreRequest *req)
             fetch_failed(s, r);
         }
     }
-    g_free(req->reason);
-    req->reason = NULL;
-    QSLIST_INSERT_HEAD(&s->idle_fetches, r, next);
-    qatomic_set(&s->in_flight, s->in_flight - 1);
-    shard_kick(s);
+    shard_request_put(s, &s->idle_fetches, r);
 }

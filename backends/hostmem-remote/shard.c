@@ -6,7 +6,6 @@
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
-#include "qemu/bitmap.h"
 #include "qemu/error-report.h"
 #include "qemu/host-utils.h"
 #include "qemu/madvise.h"
@@ -81,6 +80,28 @@ uint32_t shard_cache_share(const RemoteShard *s)
                         pager->size / REMOTE_STORE_PAGE_SIZE);
 }
 
+ShardRequest *shard_request_get(RemoteShard *s, ShardRequestList *idle,
+                                uint32_t index)
+{
+    ShardRequest *r = QSLIST_FIRST(idle);
+
+    QSLIST_REMOVE_HEAD(idle, next);
+    r->page = index;
+    r->req.page = shard_store_page(s, index);
+    qatomic_set(&s->in_flight, s->in_flight + 1);
+    return r;
+}
+
+void shard_request_put(RemoteShard *s, ShardRequestList *idle,
+                       ShardRequest *r)
+{
+    g_free(r->req.reason);
+    r->req.reason = NULL;
+    QSLIST_INSERT_HEAD(idle, r, next);
+    qatomic_set(&s->in_flight, s->in_flight - 1);
+    shard_kick(s);
+}
+
 void shard_move(RemoteShard *s, uint32_t index, PageState to)
 {
     trace_remote_memory_page(s->pager->id, shard_store_page(s, index),
@@ -114,7 +135,7 @@ static void shard_service(void *opaque)
         used = s->budget.used;
         again = evict_run(s) || (waiting && s->budget.used < used);
         writeback_run(s);
-        if (s->resize_reached != qatomic_read(&s->resize_wanted) &&
+        if (s->resize_reached != s->resize_wanted &&
             !budget_shrinking(&s->budget)) {
             qatomic_set(&s->resize_reached, s->resize_wanted);
             qemu_bh_schedule(s->pager->resize_bh);

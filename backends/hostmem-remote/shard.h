@@ -228,6 +228,19 @@ void shard_kick(RemoteShard *s);
 /** shard_look_again: do so after @ms milliseconds.  Shard thread */
 void shard_look_again(RemoteShard *s, int ms);
 
+/**
+ * shard_request_get: take an idle request for a page; it counts as in flight
+ * @s: the shard
+ * @idle: where from, not empty
+ * @index: the page
+ */
+ShardRequest *shard_request_get(RemoteShard *s, ShardRequestList *idle,
+                                uint32_t index);
+
+/** shard_request_put: give a request back that has ended; others may go on */
+void shard_request_put(RemoteShard *s, ShardRequestList *idle,
+                       ShardRequest *r);
+
 /** shard_move: page_map_move() with a trace */
 void shard_move(RemoteShard *s, uint32_t index, PageState to);
 

@@ -79,15 +79,11 @@ static bool is_garbage(const RemoteShard *s, const Page *page)
 
 static RemoteStoreRequest *discard_prepare(RemoteShard *s, uint32_t index)
 {
-    ShardRequest *r = QSLIST_FIRST(&s->idle_discards);
+    ShardRequest *r = shard_request_get(s, &s->idle_discards, index);
     Page *page = page_map_get(&s->map, index);
 
-    QSLIST_REMOVE_HEAD(&s->idle_discards, next);
-    r->page = index;
-    r->req.page = shard_store_page(s, index);
     page->flags &= ~PAGE_STORED;
     page->flags |= PAGE_BUSY;
-    qatomic_set(&s->in_flight, s->in_flight + 1);
     return &r->req;
 }
 
@@ -146,9 +142,5 @@ static void discard_complete(RemoteStoreRequest *req)
             sweep_give_up(s);
         }
     }
-    g_free(req->reason);
-    req->reason = NULL;
-    QSLIST_INSERT_HEAD(&s->idle_discards, r, next);
-    qatomic_set(&s->in_flight, s->in_flight - 1);
-    shard_kick(s);
+    shard_request_put(s, &s->idle_discards, r);
 }

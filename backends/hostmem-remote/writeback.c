@@ -11,7 +11,6 @@
 #include "qemu/osdep.h"
 #include "content.h"
 #include "shard.h"
-#include "trace.h"
 
 static void put_complete(RemoteStoreRequest *req);
 
@@ -54,21 +53,17 @@ static bool put_needed(RemoteShard *s, uint32_t slot, uint64_t *hash)
 static RemoteStoreRequest *put_prepare(RemoteShard *s, uint32_t slot,
                                        uint64_t hash)
 {
-    ShardRequest *r = QSLIST_FIRST(&s->idle_puts);
-    Page *page;
+    uint32_t index = s->standby.slots[slot].page;
+    ShardRequest *r = shard_request_get(s, &s->idle_puts, index);
+    Page *page = page_map_get(&s->map, index);
 
-    QSLIST_REMOVE_HEAD(&s->idle_puts, next);
-    r->page = s->standby.slots[slot].page;
     r->slot = slot;
     r->hash = hash;
-    page = page_map_get(&s->map, r->page);
     r->req.fresh = !page_has(page, PAGE_STORED);
-    r->req.page = shard_store_page(s, r->page);
     r->req.buf = shard_slot_mem(s, slot);
     page->flags &= ~PAGE_STORED;
     page->flags |= PAGE_BUSY;
     standby_set(&s->standby, slot, SLOT_BUSY);
-    qatomic_set(&s->in_flight, s->in_flight + 1);
     return &r->req;
 }
 
@@ -135,9 +130,5 @@ static void put_complete(RemoteStoreRequest *req)
         recovery_failed(s, REMOTE_MEMORY_OPERATION_WRITE, req->result,
                         req->reason);
     }
-    g_free(req->reason);
-    req->reason = NULL;
-    QSLIST_INSERT_HEAD(&s->idle_puts, r, next);
-    qatomic_set(&s->in_flight, s->in_flight - 1);
-    shard_kick(s);
+    shard_request_put(s, &s->idle_puts, r);
 }

@@ -277,3 +277,14 @@ char *do_get_reason(TestQueue *q, uint64_t page, RemoteStoreResult result)
     g_assert_cmpint(op.result, ==, result);
     return op.reason;
 }
+
+uint64_t resident_bytes(void)
+{
+    g_autofree char *text = NULL;
+    uint64_t total, resident;
+
+    g_assert_true(g_file_get_contents("/proc/self/statm", &text, NULL, NULL));
+    g_assert_cmpint(sscanf(text, "%" SCNu64 " %" SCNu64, &total, &resident),
+                    ==, 2);
+    return resident * qemu_real_host_page_size();
+}

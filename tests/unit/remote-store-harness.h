@@ -99,4 +99,7 @@ RemoteStoreResult do_discard(TestQueue *q, uint64_t page);
 /** do_get_reason: get a page, which fails; returns the reason, to be freed */
 char *do_get_reason(TestQueue *q, uint64_t page, RemoteStoreResult result);
 
+/** resident_bytes: memory of this process that is in use, in bytes */
+uint64_t resident_bytes(void);
+
 #endif

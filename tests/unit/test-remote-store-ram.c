@@ -112,17 +112,6 @@ static void test_full_overwrite(Fixture *f, gconstpointer properties)
     g_assert_cmpint(do_get(f->q, 2, 2), ==, REMOTE_STORE_OK);
 }
 
-static uint64_t resident_bytes(void)
-{
-    g_autofree char *text = NULL;
-    uint64_t total, resident;
-
-    g_assert_true(g_file_get_contents("/proc/self/statm", &text, NULL, NULL));
-    g_assert_cmpint(sscanf(text, "%" SCNu64 " %" SCNu64, &total, &resident),
-                    ==, 2);
-    return resident * qemu_real_host_page_size();
-}
-
 /* Memory of pages that are discarded must go back to the host. */
 static void test_give_back(Fixture *f, gconstpointer properties)
 {

@@ -339,17 +339,6 @@ static void test_deletion(Fixture *f, gconstpointer opaque)
     }
 }
 
-static uint64_t resident_bytes(void)
-{
-    g_autofree char *text = NULL;
-    uint64_t total, resident;
-
-    g_assert_true(g_file_get_contents("/proc/self/statm", &text, NULL, NULL));
-    g_assert_cmpint(sscanf(text, "%" SCNu64 " %" SCNu64, &total, &resident),
-                    ==, 2);
-    return resident * qemu_real_host_page_size();
-}
-
 /* Memory must be paid for when it is used: 1 TiB attaches at no cost. */
 static void test_large(Fixture *f, gconstpointer opaque)
 {
