@@ -131,12 +131,16 @@ static RemoteStoreResult lane_break(McLane *lane, memcached_return_t rc)
     int err = memcached_last_error_errno(lane->handle);
 
     if (rc == MEMCACHED_TIMEOUT || cause == MEMCACHED_TIMEOUT) {
-        lane_end(lane, REMOTE_STORE_TIMEOUT,
-                     "server %s did not answer within %u ms", name,
-                     lane->server->timeout_ms);
+        lane_end(lane, REMOTE_STORE_TIMEOUT, MC_LATE_FORMAT, name,
+                 lane->server->timeout_ms);
     } else if (err) {
         lane_end(lane, REMOTE_STORE_FAILED,
                      "no connection to server %s: %s", name, strerror(err));
+    } else if (rc == MEMCACHED_CONNECTION_FAILURE ||
+               rc == MEMCACHED_WRITE_FAILURE) {
+        /* Some operations lose the errno on the way. */
+        lane_end(lane, REMOTE_STORE_FAILED, "no connection to server %s",
+                     name);
     } else {
         g_autofree char *text =
             g_ascii_strdown(memcached_strerror(lane->handle, rc), -1);
@@ -401,6 +405,7 @@ void mc_lane_get(McLane *lane, McItem *items, size_t nr)
         lane_confirm_missing(lane, &items[i]);
     }
     items_end(lane, items, nr);
+    lane_disconnect(lane);
 }
 
 /* Writes */

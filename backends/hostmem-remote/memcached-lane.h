@@ -82,6 +82,9 @@ void mc_lane_cleanup(McLane *lane);
  * @lane: the lane
  * @items: the gets
  * @nr: how many, at most %MC_BATCH
+ *
+ * On a connection of its own, which shows how the server is now: gets come
+ * here when something is wrong, or when nothing is known yet.
  */
 void mc_lane_get(McLane *lane, McItem *items, size_t nr);
 

@@ -1,11 +1,20 @@
 /*
- * Queues to memcached: requests, and the lanes that they take
+ * Queues to memcached: requests, and the links and lanes that they take
  *
  * A page's server is chosen here, by consistent hashing.  To each server lead
  * two ways, one for gets and one for writes, so that no write-back delays a
- * fetch, and no server that hangs delays the others.  On a way requests wait
- * for a lane; a lane's work is done by a thread of the AioContext's pool,
- * which has it and its requests to itself until it ends.
+ * fetch, and no server that hangs delays the others.
+ *
+ * A get takes a link, in the queue's own thread, and is on its way at once.
+ * There is one link for gets that somebody waits for, and one for those in the
+ * background, so that the former never queue behind a batch of the latter.
+ *
+ * A get that finds its link closed, or that is given back by it, waits for a
+ * lane, as do all writes.  A lane's work is done by a thread of the
+ * AioContext's pool, which has it and its requests to itself until it ends.
+ * When a get has ended well there, the thread also connects the link anew: so
+ * nobody tries that while the server does not answer, and the request keeps
+ * the queue from being closed meanwhile.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -15,9 +24,32 @@
 #include "qapi/error.h"
 #include "qemu/atomic.h"
 #include "qemu/lockable.h"
+#include "memcached-connect.h"
 #include "memcached-lane.h"
+#include "memcached-link.h"
 #include "memcached-queue.h"
 #include "trace.h"
+
+enum {
+    LINK_DEMAND,
+    LINK_BACKGROUND,
+    NR_LINKS,
+};
+
+/*
+ * Pages that a link may read and complete before the other one, and faults,
+ * get their turn.  In the background, few: a page takes some microseconds.
+ */
+static const unsigned link_burst[NR_LINKS] = {
+    [LINK_DEMAND] = 32,
+    [LINK_BACKGROUND] = 8,
+};
+
+/*
+ * To try in vain to connect a link delays a get by up to twice the server's
+ * timeout.  So the next try is not before so many timeouts.
+ */
+#define CONNECT_PAUSE 10
 
 /* Two, so that a demand fetch need not wait for a long batch to end. */
 #define GET_LANES 2
@@ -29,19 +61,35 @@
 typedef struct McQueue McQueue;
 typedef struct McWay McWay;
 
-/* @items and @lane belong to the worker thread while @busy. */
+/*
+ * @connect: which links to connect
+ * @fds: their sockets, or -1
+ *
+ * All but @way and @busy belong to the worker thread while @busy.
+ */
 typedef struct McWorker {
     McWay *way;
     bool busy;
     McLane lane;
     size_t nr_items;
     McItem items[MC_BATCH];
+    bool connect[NR_LINKS];
+    int fds[NR_LINKS];
 } McWorker;
 
+/*
+ * @links: (gets) NULL if it @writes
+ * @wanted: (gets) links that were found closed, and are not being connected
+ * @connect_at: (gets) when to try that, in ms
+ * @waiting: requests that wait for a worker
+ */
 struct McWay {
     McQueue *queue;
     McServer *server;
     bool writes;
+    McLink *links[NR_LINKS];
+    bool wanted[NR_LINKS];
+    int64_t connect_at;
     RemoteStoreRequestList waiting;
     size_t nr_waiting;
     McWorker *workers;
@@ -88,7 +136,16 @@ static int worker_run(void *opaque)
     } else {
         mc_lane_get(&worker->lane, worker->items, worker->nr_items);
     }
+    for (int i = 0; i < NR_LINKS; i++) {
+        worker->fds[i] = worker->connect[i] && !worker->lane.broken ?
+                         mc_connect(worker->way->server) : -1;
+    }
     return 0;
+}
+
+static int64_t now_ms(void)
+{
+    return qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
 }
 
 static void prepare_item(McQueue *q, McItem *item, RemoteStoreRequest *req)
@@ -129,6 +186,10 @@ static void start_worker(McWorker *worker, size_t nr)
     way->nr_waiting -= nr;
     worker->nr_items = nr;
     worker->busy = true;
+    for (int i = 0; i < NR_LINKS; i++) {
+        worker->connect[i] = way->wanted[i] && now_ms() >= way->connect_at;
+        way->wanted[i] = false;
+    }
     thread_pool_submit_aio(worker_run, worker, worker_done, worker);
 }
 
@@ -193,13 +254,30 @@ static void deliver(McQueue *q, RemoteStoreRequestList *ended)
     }
 }
 
-static void note_health(McWay *way, const McLane *lane)
+static void note_health(McWay *way, bool failing, bool lost)
 {
-    qatomic_set(&way->server->failing, lane->broken);
-    if (lane->lost) {
+    if (failing == qatomic_read(&way->server->failing) && !lost) {
+        return;
+    }
+    qatomic_set(&way->server->failing, failing);
+    if (lost) {
         qatomic_set(&way->server->lost, true);
     }
     mc_store_update_status(way->queue->mc);
+}
+
+static void open_links(McWorker *worker)
+{
+    McWay *way = worker->way;
+
+    for (int i = 0; i < NR_LINKS; i++) {
+        if (worker->fds[i] >= 0) {
+            mc_link_open(way->links[i], worker->fds[i]);
+        } else if (worker->connect[i] && !worker->lane.broken) {
+            way->connect_at = now_ms() +
+                              CONNECT_PAUSE * way->server->timeout_ms;
+        }
+    }
 }
 
 static void worker_done(void *opaque, int ret)
@@ -216,14 +294,70 @@ static void worker_done(void *opaque, int ret)
     trace_remote_store_memcached_batch(remote_store_id(&q->mc->parent_obj),
                                        way->server->name, way->writes,
                                        worker->nr_items, worker->lane.broken);
-    note_health(way, &worker->lane);
+    note_health(way, worker->lane.broken, worker->lane.lost);
     if (worker->lane.broken) {
         fail_waiting(way, &worker->lane, &ended);
     }
+    open_links(worker);
     worker->busy = false;
     dispatch(way);
     /* Last, because a completion may submit, or close the queue. */
     deliver(q, &ended);
+}
+
+/* What became of gets on a link. */
+
+static void link_ended(void *opaque, RemoteStoreRequestList *reqs)
+{
+    McWay *way = opaque;
+    bool late = false;
+    RemoteStoreRequest *req;
+
+    QSIMPLEQ_FOREACH(req, reqs, entry) {
+        if (req->result != REMOTE_STORE_OK) {
+            late = true;
+            req->reason = g_strdup_printf(MC_LATE_FORMAT, way->server->name,
+                                          way->server->timeout_ms);
+        }
+    }
+    note_health(way, late, false);
+    deliver(way->queue, reqs);
+}
+
+static void link_given_back(void *opaque, RemoteStoreRequestList *reqs)
+{
+    McWay *way = opaque;
+    RemoteStoreRequest *req;
+
+    QSIMPLEQ_FOREACH(req, reqs, entry) {
+        way->wanted[req->background] = true;
+        way->nr_waiting++;
+    }
+    QSIMPLEQ_CONCAT(&way->waiting, reqs);
+    dispatch(way);
+}
+
+static const McLinkOps link_ops = {
+    .ended = link_ended,
+    .given_back = link_given_back,
+};
+
+/* Whether @req is on a link. */
+static bool take_link(McQueue *q, McWay *way, RemoteStoreRequest *req)
+{
+    unsigned generation;
+    McKey key;
+
+    if (req->op != REMOTE_STORE_GET) {
+        return false;
+    }
+    generation = mc_generation_current(q->generations, req->page);
+    mc_key_page(&key, &q->uuid, req->page, generation);
+    if (mc_link_get(way->links[req->background], req, &key)) {
+        return true;
+    }
+    way->wanted[req->background] = true;
+    return false;
 }
 
 void mc_queue_submit(RemoteStoreQueue *queue, RemoteStoreRequest **reqs,
@@ -237,10 +371,15 @@ void mc_queue_submit(RemoteStoreQueue *queue, RemoteStoreRequest **reqs,
 
         ways = reqs[i]->op == REMOTE_STORE_GET ? q->gets : q->writes;
         way = &ways[choose_server(q, reqs[i]->page)];
-        QSIMPLEQ_INSERT_TAIL(&way->waiting, reqs[i], entry);
-        way->nr_waiting++;
+        if (!take_link(q, way, reqs[i])) {
+            QSIMPLEQ_INSERT_TAIL(&way->waiting, reqs[i], entry);
+            way->nr_waiting++;
+        }
     }
     for (size_t i = 0; i < q->mc->nr_servers; i++) {
+        for (int j = 0; j < NR_LINKS; j++) {
+            mc_link_flush(q->gets[i].links[j]);
+        }
         dispatch(&q->gets[i]);
         dispatch(&q->writes[i]);
     }
@@ -289,6 +428,18 @@ static McWay *ways_new(McQueue *q, bool writes, size_t nr_workers)
     return ways;
 }
 
+static void add_links(McQueue *q, AioContext *ctx)
+{
+    for (size_t i = 0; i < q->mc->nr_servers; i++) {
+        McWay *way = &q->gets[i];
+
+        for (int j = 0; j < NR_LINKS; j++) {
+            way->links[j] = mc_link_new(way->server, ctx, link_burst[j],
+                                        &link_ops, way);
+        }
+    }
+}
+
 static void ways_free(McQueue *q, McWay *ways)
 {
     for (size_t i = 0; i < q->mc->nr_servers; i++) {
@@ -298,6 +449,9 @@ static void ways_free(McQueue *q, McWay *ways)
         }
         assert(QSIMPLEQ_EMPTY(&ways[i].waiting));
         g_free(ways[i].workers);
+        for (int j = 0; j < NR_LINKS; j++) {
+            mc_link_free(ways[i].links[j]);
+        }
     }
     g_free(ways);
 }
@@ -318,6 +472,7 @@ RemoteStoreQueue *mc_queue_open(RemoteStoreRegion *region, AioContext *ctx,
     }
     q->ring = mc->nr_servers > 1 ? ring_new(mc) : NULL;
     q->gets = ways_new(q, false, GET_LANES);
+    add_links(q, ctx);
     q->writes = ways_new(q, true, MAX(MIN(nr_writers, WRITE_LANES), 1));
     return &q->parent;
 }

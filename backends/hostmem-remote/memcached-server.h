@@ -9,6 +9,9 @@
 
 #include "memcached-key.h"
 
+/** MC_LATE_FORMAT: what is said of a server's name and time, when it is over */
+#define MC_LATE_FORMAT "server %s did not answer within %u ms"
+
 /**
  * struct McServer - one server
  * @name: as the user wrote it

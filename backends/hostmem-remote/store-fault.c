@@ -222,6 +222,7 @@ static FaultRequest *fault_request_new(FaultQueue *q,
     freq->inner.page = outer->page;
     freq->inner.buf = outer->buf;
     freq->inner.fresh = outer->fresh;
+    freq->inner.background = outer->background;
     freq->inner.complete = fault_inner_complete;
     return freq;
 }

@@ -121,7 +121,11 @@ static void raw_get(RamQueue *q, RemoteStoreRequest *req)
         ram_fail_missing(q, req);
         return;
     }
-    memcpy(req->buf, raw_page(q, req->page), REMOTE_STORE_PAGE_SIZE);
+    if (req->lend) {
+        req->data = raw_page(q, req->page);
+    } else {
+        memcpy(req->buf, raw_page(q, req->page), REMOTE_STORE_PAGE_SIZE);
+    }
     remote_store_done(&q->parent, req);
 }
 

@@ -126,6 +126,7 @@ void remote_store_submit(RemoteStoreQueue *queue, RemoteStoreRequest **reqs,
     assert(nr > 0);
     for (size_t i = 0; i < nr; i++) {
         assert(reqs[i]->page < queue->region->nr_pages);
+        reqs[i]->data = reqs[i]->buf;
     }
     REMOTE_STORE_GET_CLASS(queue->region->store)->submit(queue, reqs, nr);
 }

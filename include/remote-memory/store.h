@@ -105,22 +105,30 @@ typedef struct RemoteStoreQueue RemoteStoreQueue;
  * @buf: %REMOTE_STORE_PAGE_SIZE bytes, page-aligned; read by a put, written
  *     by a get (in any way, also when it fails), unused by a discard
  * @fresh: (put) the store holds no copy of the page yet; for the statistics
+ * @background: (get) nobody waits for the page yet.  A hint: such a get should
+ *     not delay those that somebody waits for, at whatever cost to itself
+ * @lend: (get) the content may be left in memory of the driver's own
  * @complete: called once when the request has ended
  * @result: how it ended, valid from @complete on
+ * @data: (get) where the content is: @buf, or if @lend, memory that does not
+ *     change before the next request for this page is submitted
  * @reason: what went wrong, in words for the operator, or %NULL; owned by the
  *     request's owner, who frees it with g_free()
  * @entry: for the driver, from submit until completion
  *
- * Set up by the owner before submit; the driver changes @result, @reason and
- * @entry only.
+ * Set up by the owner before submit; the driver changes @result, @data, @reason
+ * and @entry only.
  */
 struct RemoteStoreRequest {
     RemoteStoreOp op;
     bool fresh;
+    bool background;
+    bool lend;
     uint64_t page;
     void *buf;
     void (*complete)(RemoteStoreRequest *req);
     RemoteStoreResult result;
+    const void *data;
     char *reason;
     QSIMPLEQ_ENTRY(RemoteStoreRequest) entry;
 };

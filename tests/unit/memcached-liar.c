@@ -5,9 +5,9 @@
  */
 
 #include "qemu/osdep.h"
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include "qemu/atomic.h"
 #include "qemu/cutils.h"
 #include "qemu/lockable.h"
 #include "qemu/thread.h"
@@ -18,25 +18,56 @@
 /* Longer than memcached's limit of 250, shorter than a line of the client. */
 #define LONG_KEY_LEN 330
 
+/* @lie, @once and what follows are protected by @lock. */
 struct MemcachedLiar {
     char *dir;
     char *address;
     int listen_fd;
-    Lie lie;
     GThread *thread;
     QemuMutex lock;
+    Lie lie;
+    bool once;
     GHashTable *values;
     GPtrArray *connections;
 };
 
-/* One connection, served by a thread. */
+/*
+ * One connection, served by a thread.
+ * @lie: how the get that is being answered is answered
+ */
 typedef struct Connection {
     MemcachedLiar *liar;
     FILE *in;
     FILE *out;
     int fd;
+    Lie lie;
     GThread *thread;
 } Connection;
+
+static Lie current_lie(MemcachedLiar *liar)
+{
+    QEMU_LOCK_GUARD(&liar->lock);
+    return liar->lie;
+}
+
+static void take_lie(Connection *c)
+{
+    QEMU_LOCK_GUARD(&c->liar->lock);
+    c->lie = c->liar->lie;
+    if (c->liar->once) {
+        c->liar->once = false;
+        c->liar->lie = LIE_NONE;
+    }
+}
+
+/* Returns: whether the connection goes on. */
+static bool reply_version(Connection *c)
+{
+    if (current_lie(c->liar) != LIE_NO_VERSION) {
+        fputs("VERSION 1.6.0\r\n", c->out);
+    }
+    return true;
+}
 
 static void reply_stats(Connection *c, const char *what)
 {
@@ -61,22 +92,66 @@ static void reply_set(Connection *c, const char *key, const char *len)
     }
 }
 
+static void put_bytes(Connection *c, const void *data, size_t size)
+{
+    const char *bytes = data;
+
+    if (c->lie != LIE_BYTES && c->lie != LIE_TRICKLE) {
+        fwrite(data, 1, size, c->out);
+        return;
+    }
+    for (size_t i = 0; i < size && !ferror(c->out); i++) {
+        fputc(bytes[i], c->out);
+        fflush(c->out);
+        if (c->lie == LIE_TRICKLE) {
+            g_usleep(1000);
+        }
+    }
+}
+
+static void put_head(Connection *c, const char *key, size_t size)
+{
+    g_autofree char *head = g_strdup_printf("VALUE %s 0 %zu\r\n", key, size);
+
+    put_bytes(c, head, strlen(head));
+}
+
 static void put_value(Connection *c, const char *key, const void *data,
                       size_t size)
 {
-    fprintf(c->out, "VALUE %s 0 %zu\r\n", key, size);
-    fwrite(data, 1, size, c->out);
-    fputs("\r\n", c->out);
+    put_head(c, key, size);
+    put_bytes(c, data, size);
+    put_bytes(c, "\r\n", 2);
 }
 
-static void reply_value(Connection *c, const char *key, GBytes *bytes)
+static void put_half(Connection *c, const char *key, const void *data,
+                     size_t size)
+{
+    put_head(c, key, size);
+    put_bytes(c, data, size / 2);
+    fflush(c->out);
+}
+
+static void put_halves(Connection *c, const char *key, const void *data,
+                       size_t size)
+{
+    put_half(c, key, data, size);
+    while (current_lie(c->liar) == LIE_HALF) {
+        g_usleep(1000);
+    }
+    put_bytes(c, data + size / 2, size - size / 2);
+    put_bytes(c, "\r\n", 2);
+}
+
+/* Returns: whether the connection goes on. */
+static bool reply_value(Connection *c, const char *key, GBytes *bytes)
 {
     static const char padding[8192];
     g_autofree char *other = g_strdup(key);
     gsize size;
     const void *data = g_bytes_get_data(bytes, &size);
 
-    switch (qatomic_read(&c->liar->lie)) {
+    switch (c->lie) {
     case LIE_SHORT:
         put_value(c, key, data, size - 1);
         break;
@@ -100,18 +175,53 @@ static void reply_value(Connection *c, const char *key, GBytes *bytes)
         fprintf(c->out, "VALUE %s 0 18446744073709551000\r\n", key);
         break;
     case LIE_CUT:
-        fprintf(c->out, "VALUE %s 0 %zu\r\nabc", key, size);
+        put_head(c, key, size);
+        put_bytes(c, "abc", 3);
         break;
+    case LIE_HALF:
+        put_halves(c, key, data, size);
+        break;
+    case LIE_HANG_UP:
+        put_half(c, key, data, size);
+        return false;
     default:
         put_value(c, key, data, size);
         break;
     }
+    return true;
+}
+
+static GBytes *find_value(Connection *c, const char *key)
+{
+    GBytes *bytes;
+
+    QEMU_LOCK_GUARD(&c->liar->lock);
+    bytes = g_hash_table_lookup(c->liar->values, key);
+    return bytes ? g_bytes_ref(bytes) : NULL;
+}
+
+static bool reply_values(Connection *c, char **keys)
+{
+    bool more = true;
+
+    for (; more && *keys; keys++) {
+        g_autoptr(GBytes) bytes = find_value(c, *keys);
+
+        if (bytes) {
+            more = reply_value(c, *keys, bytes);
+        }
+    }
+    if (more && c->lie != LIE_CUT) {
+        put_bytes(c, "END\r\n", 5);
+    }
+    return more;
 }
 
 /* Returns: whether the connection goes on. */
 static bool reply_get(Connection *c, char **keys)
 {
-    switch (qatomic_read(&c->liar->lie)) {
+    take_lie(c);
+    switch (c->lie) {
     case LIE_SILENCE:
         return true;
     case LIE_CLOSE:
@@ -125,22 +235,11 @@ static bool reply_get(Connection *c, char **keys)
     case LIE_GARBAGE:
         fputs("HTTP/1.1 400 Bad Request\r\nServer: nginx\r\n\r\n", c->out);
         return true;
+    case LIE_BATCHES:
+        return keys[1] || reply_values(c, keys);
     default:
-        break;
+        return reply_values(c, keys);
     }
-    for (; *keys; keys++) {
-        GBytes *bytes;
-
-        QEMU_LOCK_GUARD(&c->liar->lock);
-        bytes = g_hash_table_lookup(c->liar->values, *keys);
-        if (bytes) {
-            reply_value(c, *keys, bytes);
-        }
-    }
-    if (qatomic_read(&c->liar->lie) != LIE_CUT) {
-        fputs("END\r\n", c->out);
-    }
-    return true;
 }
 
 static void reply_exists(Connection *c, const char *key, const char *yes)
@@ -158,7 +257,7 @@ static bool reply(Connection *c, char **words)
     unsigned nr = g_strv_length(words);
 
     if (!strcmp(words[0], "version")) {
-        fputs("VERSION 1.6.0\r\n", c->out);
+        return reply_version(c);
     } else if (!strcmp(words[0], "stats")) {
         reply_stats(c, nr > 1 ? words[1] : "");
     } else if (!strcmp(words[0], "set") && nr >= 5) {
@@ -207,36 +306,68 @@ static void *accept_all(void *opaque)
         c->fd = fd;
         c->in = fdopen(fd, "r");
         c->out = fdopen(dup(fd), "w");
-        g_ptr_array_add(liar->connections, c);
         c->thread = g_thread_new("liar", serve, c);
+        QEMU_LOCK_GUARD(&liar->lock);
+        g_ptr_array_add(liar->connections, c);
     }
     return NULL;
 }
 
-MemcachedLiar *memcached_liar_new(void)
+static MemcachedLiar *liar_new(void)
 {
     MemcachedLiar *liar = g_new0(MemcachedLiar, 1);
-    struct sockaddr_un addr = { .sun_family = AF_UNIX };
 
     signal(SIGPIPE, SIG_IGN);
-    liar->dir = g_dir_make_tmp("remote-store-XXXXXX", NULL);
-    liar->address = g_strdup_printf("unix:%s/liar.sock", liar->dir);
-    pstrcpy(addr.sun_path, sizeof(addr.sun_path),
-            strchr(liar->address, ':') + 1);
     qemu_mutex_init(&liar->lock);
     liar->values = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,
                                          (GDestroyNotify)g_bytes_unref);
     liar->connections = g_ptr_array_new();
-    liar->listen_fd = socket(AF_UNIX, SOCK_STREAM, 0);
-    g_assert_cmpint(bind(liar->listen_fd, (struct sockaddr *)&addr,
-                         sizeof(addr)), ==, 0);
+    return liar;
+}
+
+static void liar_listen(MemcachedLiar *liar, const void *addr, socklen_t len)
+{
+    sa_family_t family = ((const struct sockaddr *)addr)->sa_family;
+
+    liar->listen_fd = socket(family, SOCK_STREAM, 0);
+    g_assert_cmpint(bind(liar->listen_fd, addr, len), ==, 0);
     g_assert_cmpint(listen(liar->listen_fd, 100), ==, 0);
     liar->thread = g_thread_new("liar", accept_all, liar);
+}
+
+MemcachedLiar *memcached_liar_new(void)
+{
+    MemcachedLiar *liar = liar_new();
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+
+    liar->dir = g_dir_make_tmp("remote-store-XXXXXX", NULL);
+    liar->address = g_strdup_printf("unix:%s/liar.sock", liar->dir);
+    pstrcpy(addr.sun_path, sizeof(addr.sun_path),
+            strchr(liar->address, ':') + 1);
+    liar_listen(liar, &addr, sizeof(addr));
+    return liar;
+}
+
+MemcachedLiar *memcached_liar_new_tcp(void)
+{
+    MemcachedLiar *liar = liar_new();
+    struct sockaddr_in addr = {
+        .sin_family = AF_INET,
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+    };
+    socklen_t len = sizeof(addr);
+
+    liar_listen(liar, &addr, len);
+    g_assert_cmpint(getsockname(liar->listen_fd, (struct sockaddr *)&addr,
+                                &len), ==, 0);
+    liar->address = g_strdup_printf("127.0.0.1:%u", ntohs(addr.sin_port));
     return liar;
 }
 
 void memcached_liar_free(MemcachedLiar *liar)
 {
+    /* A reply may be waiting for that. */
+    memcached_liar_lie(liar, LIE_NONE);
     shutdown(liar->listen_fd, SHUT_RDWR);
     g_thread_join(liar->thread);
     close(liar->listen_fd);
@@ -252,9 +383,11 @@ void memcached_liar_free(MemcachedLiar *liar)
     g_ptr_array_unref(liar->connections);
     g_hash_table_unref(liar->values);
     qemu_mutex_destroy(&liar->lock);
-    unlink(strchr(liar->address, ':') + 1);
-    rmdir(liar->dir);
-    g_free(liar->dir);
+    if (liar->dir) {
+        unlink(strchr(liar->address, ':') + 1);
+        rmdir(liar->dir);
+        g_free(liar->dir);
+    }
     g_free(liar->address);
     g_free(liar);
 }
@@ -266,5 +399,30 @@ const char *memcached_liar_address(MemcachedLiar *liar)
 
 void memcached_liar_lie(MemcachedLiar *liar, Lie lie)
 {
-    qatomic_set(&liar->lie, lie);
+    QEMU_LOCK_GUARD(&liar->lock);
+    liar->lie = lie;
+    liar->once = false;
+}
+
+void memcached_liar_lie_once(MemcachedLiar *liar, Lie lie)
+{
+    QEMU_LOCK_GUARD(&liar->lock);
+    liar->lie = lie;
+    liar->once = true;
+}
+
+unsigned memcached_liar_connections(MemcachedLiar *liar)
+{
+    QEMU_LOCK_GUARD(&liar->lock);
+    return liar->connections->len;
+}
+
+void memcached_liar_hang_up(MemcachedLiar *liar)
+{
+    QEMU_LOCK_GUARD(&liar->lock);
+    for (unsigned i = 0; i < liar->connections->len; i++) {
+        Connection *c = g_ptr_array_index(liar->connections, i);
+
+        shutdown(c->fd, SHUT_RDWR);
+    }
 }

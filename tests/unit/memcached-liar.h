@@ -25,6 +25,12 @@
  * @LIE_ERROR: with an error line
  * @LIE_GARBAGE: with what is no reply
  * @LIE_HUGE: with a length that is longer than memory
+ * @LIE_BYTES: truly, but each byte by itself
+ * @LIE_TRICKLE: truly, but a byte each millisecond
+ * @LIE_HALF: with half of a value, and the rest when it does not lie any more
+ * @LIE_HANG_UP: with half of a value, and by hanging up
+ * @LIE_BATCHES: not at all if there are several keys, else truly
+ * @LIE_NO_VERSION: truly, but not when asked for its version
  */
 typedef enum Lie {
     LIE_NONE,
@@ -40,6 +46,12 @@ typedef enum Lie {
     LIE_ERROR,
     LIE_GARBAGE,
     LIE_HUGE,
+    LIE_BYTES,
+    LIE_TRICKLE,
+    LIE_HALF,
+    LIE_HANG_UP,
+    LIE_BATCHES,
+    LIE_NO_VERSION,
 } Lie;
 
 typedef struct MemcachedLiar MemcachedLiar;
@@ -47,13 +59,25 @@ typedef struct MemcachedLiar MemcachedLiar;
 /** memcached_liar_new: start one, in threads of this process */
 MemcachedLiar *memcached_liar_new(void);
 
+/** memcached_liar_new_tcp: start one that has no UNIX socket */
+MemcachedLiar *memcached_liar_new_tcp(void);
+
 /** memcached_liar_free: end it; all connections are closed */
 void memcached_liar_free(MemcachedLiar *liar);
 
-/** memcached_liar_address: "unix:PATH" */
+/** memcached_liar_address: "unix:PATH" or "HOST:PORT" */
 const char *memcached_liar_address(MemcachedLiar *liar);
 
 /** memcached_liar_lie: from now on, lie like this */
 void memcached_liar_lie(MemcachedLiar *liar, Lie lie);
+
+/** memcached_liar_lie_once: lie like this to the next get */
+void memcached_liar_lie_once(MemcachedLiar *liar, Lie lie);
+
+/** memcached_liar_connections: number of connections that were ever made */
+unsigned memcached_liar_connections(MemcachedLiar *liar);
+
+/** memcached_liar_hang_up: close all connections, in the middle or not */
+void memcached_liar_hang_up(MemcachedLiar *liar);
 
 #endif

@@ -184,6 +184,7 @@ TestBatch *queue_start(TestQueue *q, TestOp *ops, size_t nr)
             .req.op = ops[i].op,
             .req.page = ops[i].page,
             .req.fresh = ops[i].fresh,
+            .req.background = ops[i].background,
             .req.complete = test_complete,
             .req.result = 0xdead,
         };

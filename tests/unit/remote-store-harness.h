@@ -16,6 +16,7 @@
  * @page: with which page
  * @version: content to put, or that a get must find; not 0
  * @fresh: (put) the store has no copy yet
+ * @background: (get) nobody waits for it
  * @result: how it ended
  * @reason: the same in words, or %NULL
  * @flipped: (get that ended well) number of bits that are not as they should
@@ -25,6 +26,7 @@ typedef struct TestOp {
     uint64_t page;
     uint32_t version;
     bool fresh;
+    bool background;
     RemoteStoreResult result;
     char *reason;
     unsigned flipped;

@@ -212,7 +212,7 @@ static void test_restarted(Fixture *f)
     g_assert_cmpint(do_put(f->q, 1, 1, true), ==, REMOTE_STORE_OK);
     g_assert_cmpint(do_get(f->q, 1, 1), ==, REMOTE_STORE_OK);
     memcached_daemon_kill(f->daemons[0]);
-    assert_reason(f, 1, REMOTE_STORE_FAILED, "server");
+    assert_reason(f, 1, REMOTE_STORE_FAILED, "no connection to server");
     assert_status(f, REMOTE_STORE_STATUS_LOST);
     g_assert_cmpint(do_get(f->q, 1, 1), ==, REMOTE_STORE_FAILED);
     g_assert_cmpint(do_put(f->q, 2, 1, true), ==, REMOTE_STORE_FAILED);

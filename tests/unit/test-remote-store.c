@@ -163,6 +163,7 @@ static void model_ops(Model *m, TestOp *ops, size_t nr)
             .page = m->first + at * m->step,
             .version = m->versions[at],
             .fresh = !m->versions[at],
+            .background = g_rand_boolean(m->rand),
         };
         if (ops[i].op == REMOTE_STORE_PUT) {
             ops[i].version = m->versions[at] = ++m->next_version;
