@@ -35,6 +35,7 @@
  *     by budget_grant()
  * @used: pages taken
  * @debt: half pages by which @limit has still to go down (0 or 1)
+ * @owed: evictions to be made up for pages that came
  */
 typedef struct Budget {
     uint32_t pages;
@@ -42,6 +43,7 @@ typedef struct Budget {
     uint32_t limit;
     uint32_t used;
     uint32_t debt;
+    uint32_t owed;
 } Budget;
 
 /** budget_init: nothing used, @target of @pages allowed */
@@ -81,21 +83,34 @@ static inline bool budget_shrinking(const Budget *budget)
 uint32_t budget_excess(const Budget *budget);
 
 /**
- * budget_resident_goal: how many pages may stay resident or be on their way
- * @budget: the budget
- *
- * What is left of the target without standby and reserve.
- */
-uint32_t budget_resident_goal(const Budget *budget);
-
-/**
- * budget_standby_goal: how many pages should be in standby
+ * budget_standby_goal: how many pages should be in standby at most
  * @budget: the budget
  *
  * Enough that the oldest are written by the time that their room is needed,
  * and that a page in use is refaulted before it is dropped.
  */
 uint32_t budget_standby_goal(const Budget *budget);
+
+/**
+ * budget_evict_want: how many pages to evict now, at best
+ * @budget: the budget
+ * @standby: how many are in standby
+ *
+ * Returns: 0 as long as there is room for three times the reserve.
+ */
+uint32_t budget_evict_want(const Budget *budget, uint32_t standby);
+
+/** budget_evicted: @n pages went to standby */
+void budget_evicted(Budget *budget, uint32_t n);
+
+/**
+ * budget_spare: is there room for pages that nobody waits for?
+ * @budget: the budget
+ * @n: how many
+ *
+ * Half of the reserve is left to those that somebody waits for.
+ */
+bool budget_spare(const Budget *budget, uint32_t n);
 
 /** budget_fetch_depth: how many fetches may be in flight, at least 1 */
 uint32_t budget_fetch_depth(const Budget *budget);

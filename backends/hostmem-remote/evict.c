@@ -1,12 +1,7 @@
 /*
  * Eviction: take the oldest pages out of the guest, drop the oldest of those
  *
- * Replacement is first in, first out, with standby as the second chance: who
- * is touched there goes back to the end of the queue, at the price of a fault
- * but not of a fetch.  Userspace cannot read a guest's accessed bits, so this
- * is as near to LRU as it gets; with an eighth of the cache in standby a page
- * in steady use is never dropped.  (Segmented FIFO: Turner and Levy,
- * "Segmented FIFO page replacement", SIGMETRICS 1981.)
+ * Which pages those are says replacement.c; how many, budget.c.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -19,7 +14,7 @@
 #include <sys/mman.h>
 
 /* Work per call: the guest's faults wait no longer than this takes. */
-#define EVICT_BATCH 64
+#define EVICT_BATCH 32
 /* Neighbours that are moved by one call of the kernel. */
 #define EVICT_RUN 16
 /* While shrinking, standby may be larger, to keep the store busy. */
@@ -32,7 +27,10 @@ static void drop_slot(RemoteShard *s, const StandbySlot *slot)
 {
     switch (slot->state) {
     case SLOT_CLEAN:
+        prefetch_dropped(s, slot->page);
         shard_move(s, slot->page, PAGE_REMOTE);
+        replacement_dropped(&s->replacement,
+                            page_map_get(&s->map, slot->page));
         break;
     case SLOT_ZERO:
         shard_move(s, slot->page, PAGE_ZERO);
@@ -78,20 +76,25 @@ static uint32_t drop(RemoteShard *s, uint32_t max)
     return dropped;
 }
 
-/* How many of the oldest pages are neighbours that can be moved together. */
-static uint32_t victims(RemoteShard *s, uint32_t max)
+/*
+ * How many pages from @first on are neighbours, in the guest and on the list,
+ * that can be moved together.
+ */
+static uint32_t victims(RemoteShard *s, uint32_t first, uint32_t max)
 {
     uint64_t stripe = 1ull << s->pager->stripe_shift;
-    uint32_t first = s->map.oldest, n;
+    const unsigned flags = PAGE_PROTECTED | PAGE_REFERENCED;
+    const Page *oldest = page_map_get(&s->map, first);
+    uint32_t n;
 
     max = MIN(MIN(max, EVICT_RUN), standby_room(&s->standby));
-    for (n = 0; n < max; n++) {
-        uint32_t index = first + n;
+    for (n = 0; n < max && first + n < s->map.nr; n++) {
+        const Page *page = oldest + n;
 
-        if (index >= s->map.nr || s->map.pages[index].state != PAGE_RESIDENT ||
-            page_has(&s->map.pages[index], PAGE_BUSY) ||
-            (n > 0 && (s->map.pages[index].prev != index - 1 ||
-                       index % stripe == 0))) {
+        if (page->state != PAGE_RESIDENT || page_has(page, PAGE_BUSY) ||
+            (n > 0 && (page->prev != first + n - 1 ||
+                       (page->flags & flags) != (oldest->flags & flags) ||
+                       (first + n) % stripe == 0))) {
             break;
         }
     }
@@ -99,13 +102,11 @@ static uint32_t victims(RemoteShard *s, uint32_t max)
 }
 
 /*
- * The oldest page cannot go now: it is the youngest from here on.  @error is
- * the kernel's answer, or 0 if a put of the page is in flight.
+ * The victim cannot go now: it is the youngest from here on.  @error is the
+ * kernel's answer, or 0 if a put of the page is in flight.
  */
-static void skip_victim(RemoteShard *s, int error)
+static void skip_victim(RemoteShard *s, uint32_t index, int error)
 {
-    uint32_t index = s->map.oldest;
-
     trace_remote_memory_skip(s->pager->id, shard_store_page(s, index), error);
     page_map_rotate(&s->map, index);
     s->pinned_streak++;
@@ -120,7 +121,8 @@ static void skip_victim(RemoteShard *s, int error)
 /* Evict one run.  Returns: the number of pages evicted. */
 static uint32_t evict_victims(RemoteShard *s, uint32_t max)
 {
-    uint32_t nr = victims(s, max), first = s->map.oldest, moved = 0;
+    uint32_t first = replacement_victim(&s->replacement, &s->map);
+    uint32_t nr = victims(s, first, max), moved = 0;
     int ret = 0;
 
     if (nr) {
@@ -135,10 +137,11 @@ static uint32_t evict_victims(RemoteShard *s, uint32_t max)
     }
     if (moved) {
         s->pinned_streak = 0;
+        budget_evicted(&s->budget, moved);
         shard_count(&s->stats.evicted, moved);
     }
     if (moved < nr || !nr) {
-        skip_victim(s, ret);
+        skip_victim(s, first + moved, ret);
     }
     return moved;
 }
@@ -146,20 +149,19 @@ static uint32_t evict_victims(RemoteShard *s, uint32_t max)
 /* How many pages should be evicted now. */
 static uint32_t evict_want(const RemoteShard *s)
 {
-    uint64_t have = s->map.count[PAGE_RESIDENT] + s->fetching;
-    uint32_t goal = budget_resident_goal(&s->budget);
-    uint64_t standby = budget_standby_goal(&s->budget) + STANDBY_SLACK;
+    uint64_t most = budget_standby_goal(&s->budget) + STANDBY_SLACK;
+    uint64_t have = s->standby.filled;
 
-    if (have <= goal || s->standby.filled >= standby ||
-        !standby_room(&s->standby)) {
+    if (have >= most || !standby_room(&s->standby)) {
         return 0;
     }
-    return MIN(have - goal, standby - s->standby.filled);
+    return MIN(budget_evict_want(&s->budget, have), most - have);
 }
 
 static bool all_pinned(const RemoteShard *s)
 {
-    return s->pinned_streak >= s->map.count[PAGE_RESIDENT];
+    /* Twice: the lists are of different lengths, and take turns. */
+    return s->pinned_streak >= 2 * s->map.count[PAGE_RESIDENT];
 }
 
 bool evict_stuck(const RemoteShard *s)

@@ -11,9 +11,6 @@
 #include "trace.h"
 #include "uffd-page.h"
 
-/* In the page map of proc(5): the page is in memory, or in the host's swap. */
-#define PAGEMAP_PRESENT (3ull << 62)
-
 /* When the kernel could not move a page, try again after this, in ms. */
 #define MOVE_RETRY_MS 1
 
@@ -35,12 +32,8 @@ static const uint8_t zero_page[REMOTE_STORE_PAGE_SIZE]
 static FaultAnswer fault_resident(RemoteShard *s, uint32_t index)
 {
     uint8_t *host = shard_host(s, index);
-    uint64_t entry;
 
-    if (s->pager->pagemap_fd >= 0 &&
-        pread(s->pager->pagemap_fd, &entry, sizeof(entry),
-              (uintptr_t)host / REMOTE_STORE_PAGE_SIZE * sizeof(entry)) ==
-        sizeof(entry) && !(entry & PAGEMAP_PRESENT)) {
+    if (!uffd_page_present(host)) {
         recovery_vanished(s, index);
         return FAULT_PARK;
     }
@@ -86,6 +79,22 @@ static FaultAnswer fault_zero(RemoteShard *s, uint32_t index, bool write)
 }
 
 /*
+ * Somebody touched a page in standby: it is in use, or was rightly fetched
+ * ahead, which says nothing of a second use.
+ */
+static void refaulted(RemoteShard *s, uint32_t index)
+{
+    Page *page = page_map_get(&s->map, index);
+
+    if (page_has(page, PAGE_PROBE)) {
+        prefetch_used(s, index);
+    } else {
+        replacement_refaulted(page);
+    }
+    shard_move(s, index, PAGE_RESIDENT);
+}
+
+/*
  * The slot is being read by a put, so it has to stay as it is: the guest gets
  * a copy.  When the put is done the slot is STALE.
  */
@@ -103,7 +112,7 @@ static FaultAnswer refault_copy(RemoteShard *s, uint32_t index)
         budget_release(&s->budget);
         return fault_cannot_place(s, index, ret);
     }
-    shard_move(s, index, PAGE_RESIDENT);
+    refaulted(s, index);
     return FAULT_ANSWERED;
 }
 
@@ -123,7 +132,7 @@ static FaultAnswer refault_move(RemoteShard *s, uint32_t index)
         return fault_cannot_place(s, index, ret);
     }
     standby_set(&s->standby, slot, SLOT_EMPTY);
-    shard_move(s, index, PAGE_RESIDENT);
+    refaulted(s, index);
     return FAULT_ANSWERED;
 }
 
@@ -274,11 +283,15 @@ static void fault_wait(RemoteShard *s, uint32_t index, uint32_t tid,
 void shard_fault(RemoteShard *s, uint32_t index, uint32_t tid, bool write)
 {
     int64_t since = get_clock();
+    PageState was = page_map_get(&s->map, index)->state;
     FaultAnswer answer;
 
     trace_remote_memory_fault(s->pager->id, shard_store_page(s, index), tid,
-                              s->map.pages[index].state);
+                              was);
     shard_count(&s->stats.faults, 1);
+    if (s->gather) {
+        gather_fault(s->gather, tid);
+    }
     if (waiter_known(s, tid, index)) {
         return;
     }
@@ -288,6 +301,7 @@ void shard_fault(RemoteShard *s, uint32_t index, uint32_t tid, bool write)
     } else {
         fault_wait(s, index, tid, write, since, answer);
     }
+    prefetch_fault(s, index, tid, was);
 }
 
 /*
@@ -340,6 +354,23 @@ bool fault_retry(RemoteShard *s)
     parked = fault_retry_parked(s);
     for_room = fault_retry_for_room(s);
     return parked || for_room;
+}
+
+bool fault_awaited(const RemoteShard *s, uint32_t index)
+{
+    const Waiter *waiter;
+
+    QTAILQ_FOREACH(waiter, &s->for_fetch, next) {
+        if (waiter->page == index) {
+            return true;
+        }
+    }
+    QTAILQ_FOREACH(waiter, &s->parked, next) {
+        if (waiter->page == index) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* What happens now to those who wait for a fetch of this page. */

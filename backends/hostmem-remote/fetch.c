@@ -24,6 +24,7 @@ bool fetch_init(RemoteShard *s)
 
         r->shard = s;
         r->req.op = REMOTE_STORE_GET;
+        r->req.lend = true;
         r->req.buf = s->fetch_mem + i * REMOTE_STORE_PAGE_SIZE;
         r->req.complete = fetch_complete;
         QSLIST_INSERT_HEAD(&s->idle_fetches, r, next);
@@ -35,10 +36,12 @@ bool fetch_start(RemoteShard *s, uint32_t index)
 {
     ShardRequest *r = QSLIST_FIRST(&s->idle_fetches);
 
-    if (!r || s->fetching >= budget_fetch_depth(&s->budget) ||
+    if (!r || s->fetching - s->prefetching >= budget_fetch_depth(&s->budget) ||
         !budget_take(&s->budget)) {
         return false;
     }
+    replacement_fetched(&s->replacement, page_map_get(&s->map, index),
+                        s->budget.target);
     shard_request_get(s, &s->idle_fetches, index);
     shard_move(s, index, PAGE_FETCHING);
     s->fetching++;
@@ -56,31 +59,23 @@ void fetch_submit(RemoteShard *s)
     }
 }
 
-/*
- * What came must be what was put, whatever the store, the network or another
- * client of the store did in between.
- */
-static void fetch_verify(RemoteShard *s, ShardRequest *r)
+bool fetch_verify(RemoteShard *s, ShardRequest *r)
 {
     const Page *page = page_map_get(&s->map, r->page);
 
     if (r->req.result == REMOTE_STORE_OK && s->pager->verify &&
-        content_hash(r->req.buf) != page_hash(page)) {
+        content_hash(r->req.data) != page_hash(page)) {
         r->req.result = REMOTE_STORE_CORRUPT;
         r->req.reason = g_strdup_printf("page %" PRIu64 " does not have the "
                                         "content that was written",
                                         r->req.page);
     }
+    return r->req.result == REMOTE_STORE_OK;
 }
 
 static void fetch_place(RemoteShard *s, ShardRequest *r)
 {
-    int ret;
-
-    if (r->req.result != REMOTE_STORE_OK) {
-        return;
-    }
-    ret = uffd_page_copy(s->uffd, shard_host(s, r->page), r->req.buf);
+    int ret = uffd_page_copy(s->uffd, shard_host(s, r->page), r->req.data);
     if (ret) {
         r->req.result = REMOTE_STORE_FAILED;
         r->req.reason = g_strdup_printf("cannot place page %" PRIu64
@@ -101,34 +96,42 @@ static void fetch_void(RemoteShard *s, uint32_t index)
     fault_not_arrived(s, index);
 }
 
+/* That a page cannot be had is of interest to those who wait for it. */
 static void fetch_failed(RemoteShard *s, ShardRequest *r)
 {
     shard_move(s, r->page, PAGE_REMOTE);
     budget_release(&s->budget);
-    recovery_failed(s, REMOTE_MEMORY_OPERATION_READ, r->req.result,
-                    r->req.reason);
-    fault_not_arrived(s, r->page);
+    if (!r->req.background || fault_awaited(s, r->page)) {
+        recovery_failed(s, REMOTE_MEMORY_OPERATION_READ, r->req.result,
+                        r->req.reason);
+        fault_not_arrived(s, r->page);
+    }
+}
+
+void fetch_settle(RemoteShard *s, ShardRequest *r)
+{
+    s->fetching--;
+    if (page_has(page_map_get(&s->map, r->page), PAGE_GIVEN_BACK)) {
+        fetch_void(s, r->page);
+        return;
+    }
+    if (fetch_verify(s, r)) {
+        fetch_place(s, r);
+    }
+    if (r->req.result == REMOTE_STORE_OK) {
+        shard_move(s, r->page, PAGE_RESIDENT);
+        shard_count(&s->stats.fetched, 1);
+        fault_arrived(s, r->page);
+        recovery_succeeded(s, REMOTE_MEMORY_OPERATION_READ);
+    } else {
+        fetch_failed(s, r);
+    }
 }
 
 static void fetch_complete(RemoteStoreRequest *req)
 {
     ShardRequest *r = container_of(req, ShardRequest, req);
-    RemoteShard *s = r->shard;
 
-    s->fetching--;
-    if (page_has(page_map_get(&s->map, r->page), PAGE_GIVEN_BACK)) {
-        fetch_void(s, r->page);
-    } else {
-        fetch_verify(s, r);
-        fetch_place(s, r);
-        if (req->result == REMOTE_STORE_OK) {
-            shard_move(s, r->page, PAGE_RESIDENT);
-            shard_count(&s->stats.fetched, 1);
-            fault_arrived(s, r->page);
-            recovery_succeeded(s, REMOTE_MEMORY_OPERATION_READ);
-        } else {
-            fetch_failed(s, r);
-        }
-    }
-    shard_request_put(s, &s->idle_fetches, r);
+    fetch_settle(r->shard, r);
+    shard_request_put(r->shard, &r->shard->idle_fetches, r);
 }

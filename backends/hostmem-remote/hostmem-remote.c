@@ -126,37 +126,6 @@ static bool ensure_store(HostMemoryBackendRemote *m, Error **errp)
     return m->store;
 }
 
-/* Look the iothreads up by their ids; @threads has room for all. */
-static bool resolve_iothreads(HostMemoryBackendRemote *m,
-                              IOThread *threads[], Error **errp)
-{
-    ERRP_GUARD();
-    unsigned n = 0;
-    strList *item;
-
-    for (item = m->iothreads; item; item = item->next) {
-        threads[n] = iothread_by_id(item->value);
-        if (!threads[n]) {
-            error_setg(errp, "memory backend '%s': property 'iothreads': "
-                       "there is no iothread '%s'", remote_backend_id(m),
-                       item->value);
-            error_append_hint(errp, "Create it first: -object "
-                              "iothread,id=%s\n", item->value);
-            return false;
-        }
-        for (unsigned i = 0; i < n; i++) {
-            if (threads[i] == threads[n]) {
-                error_setg(errp, "memory backend '%s': property "
-                           "'iothreads': '%s' is there twice",
-                           remote_backend_id(m), item->value);
-                return false;
-            }
-        }
-        n++;
-    }
-    return true;
-}
-
 static bool start_pager(HostMemoryBackendRemote *m, Error **errp)
 {
     HostMemoryBackend *backend = MEMORY_BACKEND(m);
@@ -169,11 +138,13 @@ static bool start_pager(HostMemoryBackendRemote *m, Error **errp)
         .store = m->store,
         .iothreads = m->nr_iothreads ? threads : NULL,
         .nr_shards = nr_shards(m),
+        .prefetch = m->prefetch,
         .verify = m->verify,
         .on_error = m->on_error,
     };
 
-    if (!resolve_iothreads(m, threads, errp)) {
+    if (!remote_backend_find_iothreads(m, threads, errp) ||
+        !remote_backend_find_thread_context(m, &config.thread_context, errp)) {
         return false;
     }
     /* Pages that are part of a large one, or merged, cannot be moved. */
@@ -219,8 +190,8 @@ static bool remote_backend_alloc(HostMemoryBackend *backend, Error **errp)
 
 /* Properties */
 
-static bool refuse_late(HostMemoryBackendRemote *m, const char *name,
-                        Error **errp)
+bool remote_backend_refuse_late(HostMemoryBackendRemote *m, const char *name,
+                                Error **errp)
 {
     ERRP_GUARD();
 
@@ -229,8 +200,8 @@ static bool refuse_late(HostMemoryBackendRemote *m, const char *name,
     }
     error_setg(errp, "memory backend '%s': property '%s' cannot be changed "
                "any more", remote_backend_id(m), name);
-    error_append_hint(errp, "Only 'cache-size' can be changed while the "
-                      "backend is in use.\n");
+    error_append_hint(errp, "Only 'cache-size' and 'prefetch' can be changed "
+                      "while the backend is in use.\n");
     return true;
 }
 
@@ -261,36 +232,19 @@ static void set_cache_size(Object *obj, Visitor *v, const char *name,
     }
 }
 
-static void get_iothreads(Object *obj, Visitor *v, const char *name,
-                          void *opaque, Error **errp)
+static int get_prefetch(Object *obj, Error **errp)
 {
-    visit_type_strList(v, name, &MEMORY_BACKEND_REMOTE(obj)->iothreads, errp);
+    return MEMORY_BACKEND_REMOTE(obj)->prefetch;
 }
 
-static void set_iothreads(Object *obj, Visitor *v, const char *name,
-                          void *opaque, Error **errp)
+static void set_prefetch(Object *obj, int value, Error **errp)
 {
     HostMemoryBackendRemote *m = MEMORY_BACKEND_REMOTE(obj);
-    strList *list = NULL, *item;
-    unsigned nr = 0;
 
-    if (refuse_late(m, name, errp) ||
-        !visit_type_strList(v, name, &list, errp)) {
-        return;
+    m->prefetch = value;
+    if (m->pager) {
+        pager_set_prefetch(m->pager, value);
     }
-    for (item = list; item; item = item->next) {
-        nr++;
-    }
-    if (nr > PAGER_MAX_SHARDS) {
-        error_setg(errp, "memory backend '%s': property 'iothreads' cannot "
-                   "have more than %d items", remote_backend_id(m),
-                   PAGER_MAX_SHARDS);
-        qapi_free_strList(list);
-        return;
-    }
-    qapi_free_strList(m->iothreads);
-    m->iothreads = list;
-    m->nr_iothreads = nr;
 }
 
 static bool get_verify(Object *obj, Error **errp)
@@ -302,7 +256,7 @@ static void set_verify(Object *obj, bool value, Error **errp)
 {
     HostMemoryBackendRemote *m = MEMORY_BACKEND_REMOTE(obj);
 
-    if (!refuse_late(m, "verify", errp)) {
+    if (!remote_backend_refuse_late(m, "verify", errp)) {
         m->verify = value;
     }
 }
@@ -316,7 +270,7 @@ static void set_on_error(Object *obj, int value, Error **errp)
 {
     HostMemoryBackendRemote *m = MEMORY_BACKEND_REMOTE(obj);
 
-    if (!refuse_late(m, "on-error", errp)) {
+    if (!remote_backend_refuse_late(m, "on-error", errp)) {
         m->on_error = value;
     }
 }
@@ -338,7 +292,7 @@ static void set_store(Object *obj, const char *value, Error **errp)
 {
     HostMemoryBackendRemote *m = MEMORY_BACKEND_REMOTE(obj);
 
-    if (!refuse_late(m, "store", errp)) {
+    if (!remote_backend_refuse_late(m, "store", errp)) {
         g_free(m->store_id);
         m->store_id = g_strdup(value);
     }
@@ -358,6 +312,7 @@ static void remote_backend_init(Object *obj)
     HostMemoryBackendRemote *m = MEMORY_BACKEND_REMOTE(obj);
     HostMemoryBackend *backend = MEMORY_BACKEND(obj);
 
+    m->prefetch = REMOTE_MEMORY_PREFETCH_ADAPTIVE;
     m->verify = true;
     m->on_error = REMOTE_MEMORY_ON_ERROR_STOP;
     /* The defaults of other backends cannot work here. */
@@ -380,7 +335,7 @@ static void remote_backend_finalize(Object *obj)
         object_unref(OBJECT(m->store));
     }
     g_free(m->store_id);
-    qapi_free_strList(m->iothreads);
+    remote_backend_free_threads(m);
 }
 
 static void remote_backend_class_init(ObjectClass *oc, void *data)
@@ -396,11 +351,13 @@ static void remote_backend_class_init(ObjectClass *oc, void *data)
     object_class_property_set_description(oc, "store",
         "ID of the remote-store-* object for the rest (default: a "
         "remote-store-ram of its own)");
-    object_class_property_add(oc, "iothreads", "strList", get_iothreads,
-                              set_iothreads, NULL, NULL);
-    object_class_property_set_description(oc, "iothreads",
-        "IDs of iothread objects, one for each shard, which no device uses "
-        "(default: made by the object)");
+    remote_backend_add_thread_properties(oc);
+    object_class_property_add_enum(oc, "prefetch", "RemoteMemoryPrefetch",
+                                   &RemoteMemoryPrefetch_lookup,
+                                   get_prefetch, set_prefetch);
+    object_class_property_set_description(oc, "prefetch",
+        "Which pages to fetch before they are asked for; can be changed "
+        "while the VM runs (default: adaptive)");
     object_class_property_add_bool(oc, "verify", get_verify, set_verify);
     object_class_property_set_description(oc, "verify",
         "Check the content of every page that is fetched (default: on)");

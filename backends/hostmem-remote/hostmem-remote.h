@@ -22,6 +22,8 @@ OBJECT_DECLARE_SIMPLE_TYPE(HostMemoryBackendRemote, MEMORY_BACKEND_REMOTE)
  * @store: the store, once the memory is allocated
  * @iothreads: ids, as given
  * @nr_iothreads: their number
+ * @thread_context: property
+ * @prefetch: property
  * @verify: property
  * @on_error: property
  * @discard_required: ram_block_discard_require() was called
@@ -36,6 +38,8 @@ struct HostMemoryBackendRemote {
     RemoteStore *store;
     strList *iothreads;
     unsigned nr_iothreads;
+    char *thread_context;
+    RemoteMemoryPrefetch prefetch;
     bool verify;
     RemoteMemoryOnError on_error;
     bool discard_required;
@@ -44,5 +48,36 @@ struct HostMemoryBackendRemote {
 
 /** remote_backend_id: name for messages, owned by @m */
 const char *remote_backend_id(HostMemoryBackendRemote *m);
+
+/** remote_backend_refuse_late: is it too late to set the property @name? */
+bool remote_backend_refuse_late(HostMemoryBackendRemote *m, const char *name,
+                                Error **errp);
+
+/* hostmem-remote-threads.c */
+
+/** remote_backend_add_thread_properties: "iothreads" and "thread-context" */
+void remote_backend_add_thread_properties(ObjectClass *oc);
+
+/** remote_backend_free_threads: free their values */
+void remote_backend_free_threads(HostMemoryBackendRemote *m);
+
+/**
+ * remote_backend_find_iothreads: look the iothreads up by their ids
+ * @m: the object
+ * @threads: filled in; has room for all
+ * @errp: set if one does not exist, or is there twice
+ */
+bool remote_backend_find_iothreads(HostMemoryBackendRemote *m,
+                                   IOThread *threads[], Error **errp);
+
+/**
+ * remote_backend_find_thread_context: look the thread-context up by its id
+ * @m: the object
+ * @context: set to it, or to %NULL if none was given
+ * @errp: set if it does not exist, or cannot be used
+ */
+bool remote_backend_find_thread_context(HostMemoryBackendRemote *m,
+                                        ThreadContext **context,
+                                        Error **errp);
 
 #endif

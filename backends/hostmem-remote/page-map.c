@@ -1,7 +1,7 @@
 /*
- * Page map of a shard: states, their ways, and the resident list
+ * Page map of a shard: states, their ways, and the lists of resident pages
  *
- * The list is intrusive, by 32-bit indices: a page can leave it in the
+ * The lists are intrusive, by 32-bit indices: a page can leave one in the
  * middle (given back, or rotated since a device is using it) at no cost, and
  * the links cost 8 bytes where pointers would cost 16.
  *
@@ -24,7 +24,8 @@ static const unsigned ways[PAGE_STATES] = {
     [PAGE_RESIDENT] = WAY(PAGE_STANDBY) | WAY(PAGE_ZERO),
     [PAGE_STANDBY]  = WAY(PAGE_RESIDENT) | WAY(PAGE_REMOTE) | WAY(PAGE_ZERO),
     [PAGE_REMOTE]   = WAY(PAGE_FETCHING) | WAY(PAGE_ZERO),
-    [PAGE_FETCHING] = WAY(PAGE_RESIDENT) | WAY(PAGE_REMOTE) | WAY(PAGE_ZERO),
+    [PAGE_FETCHING] = WAY(PAGE_RESIDENT) | WAY(PAGE_STANDBY) |
+                      WAY(PAGE_REMOTE) | WAY(PAGE_ZERO),
 };
 
 bool page_map_init(PageMap *map, uint32_t nr)
@@ -40,8 +41,8 @@ bool page_map_init(PageMap *map, uint32_t nr)
         .pages = pages,
         .nr = nr,
         .count[PAGE_ZERO] = nr,
-        .oldest = PAGE_NONE,
-        .youngest = PAGE_NONE,
+        .probation = { .oldest = PAGE_NONE, .youngest = PAGE_NONE },
+        .protected = { .oldest = PAGE_NONE, .youngest = PAGE_NONE },
     };
     return true;
 }
@@ -59,34 +60,43 @@ uint64_t page_map_footprint(const PageMap *map)
     return map->nr * sizeof(Page);
 }
 
-static void resident_append(PageMap *map, uint32_t index)
+static PageList *list_of(PageMap *map, const Page *page)
 {
-    Page *page = &map->pages[index];
-
-    page->prev = map->youngest;
-    page->next = PAGE_NONE;
-    if (map->youngest == PAGE_NONE) {
-        map->oldest = index;
-    } else {
-        map->pages[map->youngest].next = index;
-    }
-    map->youngest = index;
+    return page_has(page, PAGE_PROTECTED) ? &map->protected : &map->probation;
 }
 
-static void resident_unlink(PageMap *map, uint32_t index)
+static void list_append(PageMap *map, uint32_t index)
 {
     Page *page = &map->pages[index];
+    PageList *list = list_of(map, page);
+
+    page->prev = list->youngest;
+    page->next = PAGE_NONE;
+    if (list->youngest == PAGE_NONE) {
+        list->oldest = index;
+    } else {
+        map->pages[list->youngest].next = index;
+    }
+    list->youngest = index;
+    list->nr++;
+}
+
+static void list_unlink(PageMap *map, uint32_t index)
+{
+    Page *page = &map->pages[index];
+    PageList *list = list_of(map, page);
 
     if (page->prev == PAGE_NONE) {
-        map->oldest = page->next;
+        list->oldest = page->next;
     } else {
         map->pages[page->prev].next = page->next;
     }
     if (page->next == PAGE_NONE) {
-        map->youngest = page->prev;
+        list->youngest = page->prev;
     } else {
         map->pages[page->next].prev = page->prev;
     }
+    list->nr--;
 }
 
 /* Other threads read the counters for the statistics. */
@@ -102,10 +112,13 @@ void page_map_move(PageMap *map, uint32_t index, PageState to)
 
     assert(ways[from] & WAY(to));
     if (from == PAGE_RESIDENT) {
-        resident_unlink(map, index);
+        list_unlink(map, index);
+    }
+    if (to == PAGE_ZERO) {
+        page->flags &= ~PAGE_HISTORY;
     }
     if (to == PAGE_RESIDENT) {
-        resident_append(map, index);
+        list_append(map, index);
     }
     page->state = to;
     count_add(map, from, -1);
@@ -115,8 +128,8 @@ void page_map_move(PageMap *map, uint32_t index, PageState to)
 void page_map_rotate(PageMap *map, uint32_t index)
 {
     assert(page_map_get(map, index)->state == PAGE_RESIDENT);
-    resident_unlink(map, index);
-    resident_append(map, index);
+    list_unlink(map, index);
+    list_append(map, index);
 }
 
 static bool page_sane(const Page *page)
@@ -134,21 +147,20 @@ static bool page_sane(const Page *page)
     }
 }
 
-static bool resident_list_sane(const PageMap *map)
+static bool list_sane(const PageMap *map, const PageList *list, bool protected)
 {
-    uint32_t prev = PAGE_NONE;
-    uint64_t n = 0;
+    uint32_t prev = PAGE_NONE, n = 0;
 
-    for (uint32_t i = map->oldest; i != PAGE_NONE; i = map->pages[i].next) {
+    for (uint32_t i = list->oldest; i != PAGE_NONE; i = map->pages[i].next) {
         const Page *page = &map->pages[i];
 
         if (page->state != PAGE_RESIDENT || page->prev != prev ||
-            ++n > map->count[PAGE_RESIDENT]) {
+            page_has(page, PAGE_PROTECTED) != protected || ++n > list->nr) {
             return false;
         }
         prev = i;
     }
-    return prev == map->youngest && n == map->count[PAGE_RESIDENT];
+    return prev == list->youngest && n == list->nr;
 }
 
 bool page_map_sane(const PageMap *map)
@@ -162,5 +174,7 @@ bool page_map_sane(const PageMap *map)
         count[map->pages[i].state]++;
     }
     return !memcmp(count, map->count, sizeof(count)) &&
-           resident_list_sane(map);
+           list_sane(map, &map->probation, false) &&
+           list_sane(map, &map->protected, true) &&
+           map->probation.nr + map->protected.nr == count[PAGE_RESIDENT];
 }

@@ -14,7 +14,7 @@
  * its entry: there is no lock.  The states::
  *
  *     ZERO       nowhere; reads as zeros
- *     RESIDENT   mapped in the guest's RAM, on the resident list
+ *     RESIDENT   mapped in the guest's RAM, on one of two lists
  *     STANDBY    taken out of the guest's RAM, content in a standby slot
  *     REMOTE     only in the store
  *     FETCHING   a get is under way
@@ -28,8 +28,9 @@
  *                                              if a put reads the slot
  *     STANDBY    REMOTE     evict.c            the store has it: dropped
  *     STANDBY    ZERO       evict.c            all zeros: dropped
- *     REMOTE     FETCHING   fetch.c            touched
+ *     REMOTE     FETCHING   fetch.c            touched, or likely to be soon
  *     FETCHING   RESIDENT   fetch.c            got, verified and placed
+ *     FETCHING   STANDBY    prefetch.c         got and verified: a probe
  *     FETCHING   REMOTE     fetch.c            the get failed
  *     FETCHING   ZERO       fetch.c            given back while under way
  *     RESIDENT   ZERO       discard.c          given back by the guest
@@ -50,6 +51,14 @@
  *
  * PAGE_GIVEN_BACK
  *     The guest gave the page back during the fetch: what arrives is void.
+ *
+ * PAGE_PROTECTED, PAGE_REFERENCED
+ *     What replacement knows of the page's use: see replacement.h.
+ *
+ * PAGE_PROBE, PAGE_BLOCK
+ *     Fetched although nobody asked for it, and put in standby to see whether
+ *     somebody will; for a block, or else as the marker of a stream.  See
+ *     prefetch.c.
  *
  * A REMOTE page is STORED.  A page that is neither REMOTE nor FETCHING but
  * STORED has a copy too many in the store, which saves the next put if the
@@ -73,21 +82,32 @@ enum {
     PAGE_STORED     = 1 << 0,
     PAGE_BUSY       = 1 << 1,
     PAGE_GIVEN_BACK = 1 << 2,
+    PAGE_PROTECTED  = 1 << 3,
+    PAGE_REFERENCED = 1 << 4,
+    PAGE_PROBE      = 1 << 5,
+    PAGE_BLOCK      = 1 << 6,
+    /* What is void once the page has no content any more. */
+    PAGE_HISTORY    = PAGE_PROTECTED | PAGE_REFERENCED | PAGE_PROBE |
+                      PAGE_BLOCK,
 };
 
 /**
  * struct Page - one entry, 20 bytes
  * @hash: XXH3 of the content that the store has, in two halves so that the
  *     entry needs no padding; meaningful if PAGE_STORED
- * @next: (RESIDENT) younger neighbour on the resident list
- * @prev: (RESIDENT) older neighbour on the resident list
+ * @next: (RESIDENT) younger neighbour on its list
+ * @dropped: (REMOTE) when it was dropped; see replacement.h
+ * @prev: (RESIDENT) older neighbour on its list
  * @slot: (STANDBY) index of the standby slot
  * @state: a PageState
  * @flags: PAGE_* flags
  */
 typedef struct Page {
     uint32_t hash[2];
-    uint32_t next;
+    union {
+        uint32_t next;
+        uint32_t dropped;
+    };
     union {
         uint32_t prev;
         uint32_t slot;
@@ -98,19 +118,31 @@ typedef struct Page {
 } Page;
 
 /**
+ * struct PageList - resident pages in the order in which they came
+ * @oldest: its head, or PAGE_NONE
+ * @youngest: its tail, or PAGE_NONE
+ * @nr: how many
+ */
+typedef struct PageList {
+    uint32_t oldest;
+    uint32_t youngest;
+    uint32_t nr;
+} PageList;
+
+/**
  * struct PageMap - all pages of a shard, by index within the shard
  * @pages: the entries; memory is populated as it is touched
  * @nr: how many
  * @count: pages in each state
- * @oldest: head of the resident list: the page to evict next
- * @youngest: its tail
+ * @probation: RESIDENT pages without PAGE_PROTECTED
+ * @protected: RESIDENT pages with it
  */
 typedef struct PageMap {
     Page *pages;
     uint32_t nr;
     uint64_t count[PAGE_STATES];
-    uint32_t oldest;
-    uint32_t youngest;
+    PageList probation;
+    PageList protected;
 } PageMap;
 
 /**
@@ -141,12 +173,13 @@ static inline Page *page_map_get(PageMap *map, uint32_t index)
  * @index: the page
  * @to: new state; the way must be in the table above
  *
- * The only place where a state changes.  Keeps the counters and the resident
- * list: a page that becomes RESIDENT is its youngest.
+ * The only place where a state changes.  Keeps the counters and the lists: a
+ * page that becomes RESIDENT is the youngest of the one that PAGE_PROTECTED
+ * says.
  */
 void page_map_move(PageMap *map, uint32_t index, PageState to);
 
-/** page_map_rotate: make a RESIDENT page the youngest */
+/** page_map_rotate: make a RESIDENT page the youngest of its list */
 void page_map_rotate(PageMap *map, uint32_t index);
 
 static inline bool page_has(const Page *page, unsigned flag)

@@ -192,7 +192,7 @@ static void shard_resize(void *opaque)
 {
     RemoteShard *s = opaque;
 
-    budget_set_target(&s->budget, shard_cache_share(s));
+    budget_set_target(&s->budget, qatomic_read(&s->share));
     s->resize_wanted = s->pager->resize_wanted;
     shard_kick(s);
 }
@@ -207,10 +207,26 @@ bool pager_set_cache_size(RemotePager *pager, uint64_t cache_size,
     trace_remote_memory_resize(pager->id, pager->cache_size, cache_size);
     pager->cache_size = cache_size;
     pager->resize_wanted++;
+    pager_balance_reset(pager);
     for (unsigned i = 0; i < pager->nr_shards; i++) {
         shard_call(&pager->shards[i], shard_resize, &pager->shards[i]);
     }
     return true;
+}
+
+static void shard_set_prefetch(void *opaque)
+{
+    RemoteShard *s = opaque;
+
+    prefetch_set_mode(s, s->pager->prefetch);
+}
+
+void pager_set_prefetch(RemotePager *pager, RemoteMemoryPrefetch mode)
+{
+    pager->prefetch = mode;
+    for (unsigned i = 0; i < pager->nr_shards; i++) {
+        shard_call(&pager->shards[i], shard_set_prefetch, &pager->shards[i]);
+    }
 }
 
 /* Queries */
@@ -232,7 +248,8 @@ static void query_sizes(const RemoteShard *s, RemoteMemoryInfo *info)
     info->zero_size += count[PAGE_ZERO] * REMOTE_STORE_PAGE_SIZE;
     info->in_flight_size += (s->fetching + stale) * REMOTE_STORE_PAGE_SIZE;
     info->metadata_size += page_map_footprint(&s->map) +
-                           standby_footprint(&s->standby);
+                           standby_footprint(&s->standby) +
+                           prefetch_footprint(s);
 }
 
 static void query_stats(const ShardStats *stats, RemoteMemoryInfo *info)
@@ -248,6 +265,9 @@ static void query_stats(const ShardStats *stats, RemoteMemoryInfo *info)
     info->discarded_pages += stats->discarded;
     info->pinned_skips += stats->pinned_skips;
     info->over_limit_pages += stats->over_limit;
+    info->prefetched_pages += stats->prefetched;
+    info->prefetch_probes += stats->probes;
+    info->prefetch_hits += stats->probe_hits;
     info->errors += stats->errors;
     info->fault_time_ns += stats->fault_time_ns;
 }
@@ -330,21 +350,28 @@ int pager_discard(RemotePager *pager, uint64_t first, uint64_t nr)
     int ret = 0;
 
     while (nr && !ret) {
-        uint64_t offset = first & (stripe - 1);
-        uint64_t index = first >> pager->stripe_shift;
         PagerDiscard discard = {
-            .shard = &pager->shards[index % pager->nr_shards],
-            .first = ((index / pager->nr_shards) << pager->stripe_shift) +
-                     offset,
-            .nr = MIN(MIN(nr, stripe - offset), DISCARD_MAX_PAGES),
+            .nr = MIN(MIN(nr, stripe - (first & (stripe - 1))),
+                      DISCARD_MAX_PAGES),
         };
 
+        discard.shard = pager_shard_of(pager, first, &discard.first);
         shard_call(discard.shard, discard_shard, &discard);
         ret = discard.ret;
         first += discard.nr;
         nr -= discard.nr;
     }
     return ret;
+}
+
+RemoteShard *pager_shard_of(const RemotePager *pager, uint64_t page,
+                            uint32_t *index)
+{
+    uint64_t stripe = page >> pager->stripe_shift;
+
+    *index = ((stripe / pager->nr_shards) << pager->stripe_shift) +
+             (page & ((1ull << pager->stripe_shift) - 1));
+    return &pager->shards[stripe % pager->nr_shards];
 }
 
 /* Life cycle */
@@ -354,6 +381,7 @@ static void pager_stop(RemotePager *pager)
     bool release = !REMOTE_STORE_GET_CLASS(pager->store)->transient;
     int64_t deadline;
 
+    pager_balance_stop(pager);
     for (unsigned i = 0; i < pager->nr_shards; i++) {
         shard_stop(&pager->shards[i], release);
     }
@@ -433,9 +461,9 @@ RemotePager *pager_new(const PagerConfig *config, Error **errp)
     pager->nr_shards = config->nr_shards;
     pager->stripe_shift = stripe_shift(pager->size, pager->nr_shards);
     pager->store = config->store;
+    pager->prefetch = config->prefetch;
     pager->verify = config->verify;
     pager->on_error = config->on_error;
-    pager->pagemap_fd = qemu_open_old("/proc/self/pagemap", O_RDONLY);
     pager->error_bh = qemu_bh_new(pager_error_bh, pager);
     pager->resize_bh = qemu_bh_new(pager_resize_bh, pager);
     qemu_mutex_init(&pager->error_lock);
@@ -445,6 +473,7 @@ RemotePager *pager_new(const PagerConfig *config, Error **errp)
         pager->shards[i].index = i;
         pager->shards[i].uffd = -1;
     }
+    pager_balance_reset(pager);
 
     qemu_uuid_generate(&uuid);
     pager->region = remote_store_attach(config->store, &uuid,
@@ -456,11 +485,12 @@ RemotePager *pager_new(const PagerConfig *config, Error **errp)
     for (unsigned i = 0; i < pager->nr_shards; i++) {
         if (!shard_start(&pager->shards[i],
                          config->iothreads ? config->iothreads[i] : NULL,
-                         errp)) {
+                         config->thread_context, errp)) {
             goto fail;
         }
     }
     pager_connect(pager);
+    pager_balance_start(pager);
     return pager;
 
 fail:
@@ -482,9 +512,6 @@ void pager_free(RemotePager *pager)
     qemu_bh_delete(pager->error_bh);
     qemu_bh_delete(pager->resize_bh);
     qemu_mutex_destroy(&pager->error_lock);
-    if (pager->pagemap_fd >= 0) {
-        close(pager->pagemap_fd);
-    }
     g_free(pager->error_reason);
     g_free(pager->shards);
     g_free(pager->id);

@@ -7,9 +7,11 @@
 #ifndef REMOTE_MEMORY_PAGER_H
 #define REMOTE_MEMORY_PAGER_H
 
+#include "balance.h"
 #include "exec/ramlist.h"
 #include "qapi/qapi-types-remote-memory.h"
 #include "qemu/notify.h"
+#include "qemu/thread-context.h"
 #include "qemu/uuid.h"
 #include "remote-memory/store.h"
 #include "system/iothread.h"
@@ -30,6 +32,8 @@ typedef struct RemotePager RemotePager;
  * @store: where pages go
  * @iothreads: one per shard, or %NULL to make them
  * @nr_shards: how many shards, at least 1
+ * @thread_context: where threads of the pager's own run, or %NULL
+ * @prefetch: what to fetch ahead
  * @verify: check the hash of fetched pages
  * @on_error: what to do if the store fails
  */
@@ -41,6 +45,8 @@ typedef struct PagerConfig {
     RemoteStore *store;
     IOThread **iothreads;
     unsigned nr_shards;
+    ThreadContext *thread_context;
+    RemoteMemoryPrefetch prefetch;
     bool verify;
     RemoteMemoryOnError on_error;
 } PagerConfig;
@@ -60,16 +66,18 @@ struct RemotePager {
     unsigned nr_shards;
     RemoteStore *store;
     RemoteStoreRegion *region;
-    int pagemap_fd;
     bool verify;
     RemoteMemoryOnError on_error;
     RemoteShard *shards;
 
-    /* Main thread only; the shards read the first two when they are told. */
+    /* Main thread only; the shards read the first three when told to. */
+    RemoteMemoryPrefetch prefetch;
     uint64_t cache_size;
     unsigned resize_wanted;
     unsigned resize_told;
     bool error_told;
+    BalanceTransfer transfer;
+    QEMUTimer *balance_timer;
     RAMBlockNotifier ram_notifier;
     VMChangeStateEntry *vm_change;
     Notifier exit_notifier;
@@ -135,6 +143,29 @@ bool pager_set_cache_size(RemotePager *pager, uint64_t cache_size,
  * Main thread.  Each shard's figures are of one moment.
  */
 RemoteMemoryInfo *pager_query(RemotePager *pager);
+
+/**
+ * pager_shard_of: whose page it is
+ * @pager: the pager
+ * @page: page of the RAM
+ * @index: set to its index within the shard
+ */
+RemoteShard *pager_shard_of(const RemotePager *pager, uint64_t page,
+                            uint32_t *index);
+
+/** pager_set_prefetch: fetch ahead in another way from now on.  Main thread */
+void pager_set_prefetch(RemotePager *pager, RemoteMemoryPrefetch mode);
+
+/* pager-balance.c */
+
+/** pager_balance_start: let room move between shards from now on */
+void pager_balance_start(RemotePager *pager);
+
+/** pager_balance_stop: no more */
+void pager_balance_stop(RemotePager *pager);
+
+/** pager_balance_reset: begin anew, in proportion to the shards' pages */
+void pager_balance_reset(RemotePager *pager);
 
 /** DISCARD_MAX_PAGES: given back in one go, so that faults do not wait long */
 #define DISCARD_MAX_PAGES 4096

@@ -45,12 +45,12 @@ uint64_t shard_store_page(const RemoteShard *s, uint32_t index)
 /* Index within the shard of the page at @addr, which is the shard's. */
 static uint32_t shard_page_at(const RemoteShard *s, uint64_t addr)
 {
-    const RemotePager *pager = s->pager;
-    uint64_t page = (addr - (uintptr_t)pager->host) / REMOTE_STORE_PAGE_SIZE;
-    uint64_t stripe = (page >> pager->stripe_shift) / pager->nr_shards;
+    uint64_t page = (addr - (uintptr_t)s->pager->host) /
+                    REMOTE_STORE_PAGE_SIZE;
+    uint32_t index;
 
-    return (stripe << pager->stripe_shift) +
-           (page & ((1ull << pager->stripe_shift) - 1));
+    assert(pager_shard_of(s->pager, page, &index) == s);
+    return index;
 }
 
 /* How many pages the shard has: the last stripe may be a short one. */
@@ -133,7 +133,8 @@ static void shard_service(void *opaque)
 
         fetch_submit(s);
         used = s->budget.used;
-        again = evict_run(s) || (waiting && s->budget.used < used);
+        again = prefetch_run(s);
+        again |= evict_run(s) || (waiting && s->budget.used < used);
         writeback_run(s);
         if (s->resize_reached != s->resize_wanted &&
             !budget_shrinking(&s->budget)) {
@@ -190,16 +191,36 @@ static void shard_read_events(RemoteShard *s)
     }
 }
 
-static void shard_handle_events(void *opaque)
+/* Handle what has been read, and what their pages need of the store. */
+static void shard_answer_events(RemoteShard *s)
 {
-    RemoteShard *s = opaque;
-    int n;
+    int n = s->nr_events;
 
-    shard_read_events(s);
-    n = s->nr_events;
     s->nr_events = 0;
     for (int i = 0; i < n; i++) {
         shard_event(s, &s->events[i]);
+    }
+    fetch_submit(s);
+}
+
+/*
+ * A thread that was woken on our CPU has often run, and faulted again, by the
+ * time that we go on: the next event is there, and the way through the event
+ * loop can be saved.
+ */
+static void shard_handle_events(void *opaque)
+{
+    RemoteShard *s = opaque;
+
+    for (int i = 0; i < SHARD_EVENT_ROUNDS; i++) {
+        shard_read_events(s);
+        if (!s->nr_events) {
+            break;
+        }
+        shard_answer_events(s);
+        if (!QTAILQ_EMPTY(&s->for_room) || budget_excess(&s->budget)) {
+            break;
+        }
     }
     shard_service(s);
 }
@@ -263,8 +284,32 @@ void shard_call(RemoteShard *s, QEMUBHFunc *fn, void *opaque)
 
 /* Life cycle */
 
+/* On the CPUs of @context, or else wherever it is best at the moment. */
+static bool shard_place_thread(RemoteShard *s, IOThread *iothread,
+                               ThreadContext *context, Error **errp)
+{
+    g_autofree unsigned long *cpus = NULL;
+    unsigned long nr;
+    int ret;
+
+    if (!context) {
+        s->gather = gather_new(iothread_get_aio_context(iothread));
+        return true;
+    }
+    ret = qemu_thread_get_affinity(&context->thread, &cpus, &nr);
+    if (!ret) {
+        ret = qemu_thread_set_affinity(&iothread->thread, cpus, nr);
+    }
+    if (ret) {
+        error_setg_errno(errp, ret, "memory backend '%s': cannot let a pager "
+                         "thread run where the thread-context does",
+                         s->pager->id);
+    }
+    return !ret;
+}
+
 static bool shard_open_thread(RemoteShard *s, IOThread *iothread,
-                              Error **errp)
+                              ThreadContext *context, Error **errp)
 {
     if (iothread) {
         object_ref(OBJECT(iothread));
@@ -279,6 +324,10 @@ static bool shard_open_thread(RemoteShard *s, IOThread *iothread,
         /* The parent has it as long as it is not destroyed; and so do we. */
         object_ref(OBJECT(iothread));
         s->own_iothread = true;
+        if (!shard_place_thread(s, iothread, context, errp)) {
+            s->iothread = iothread;
+            return false;
+        }
     }
     s->iothread = iothread;
     s->ctx = iothread_get_aio_context(iothread);
@@ -339,13 +388,14 @@ static bool shard_open_standby(RemoteShard *s, Error **errp)
     return true;
 }
 
-bool shard_start(RemoteShard *s, IOThread *iothread, Error **errp)
+bool shard_start(RemoteShard *s, IOThread *iothread, ThreadContext *context,
+                 Error **errp)
 {
     RemotePager *pager = s->pager;
     uint64_t pages = shard_nr_pages(s);
 
     s->uffd = uffd_page_open(errp);
-    if (s->uffd < 0 || !shard_open_thread(s, iothread, errp)) {
+    if (s->uffd < 0 || !shard_open_thread(s, iothread, context, errp)) {
         return false;
     }
     QTAILQ_INIT(&s->for_room);
@@ -354,12 +404,13 @@ bool shard_start(RemoteShard *s, IOThread *iothread, Error **errp)
     s->events = g_new(struct uffd_msg, SHARD_EVENTS);
     recovery_init(s);
     writeback_init(s);
-    if (!page_map_init(&s->map, pages) || !sweep_init(s) || !fetch_init(s)) {
+    if (!page_map_init(&s->map, pages) || !sweep_init(s) || !fetch_init(s) ||
+        !prefetch_init(s)) {
         error_setg(errp, "memory backend '%s': no memory for the page map",
                    pager->id);
         return false;
     }
-    budget_init(&s->budget, pages, shard_cache_share(s));
+    budget_init(&s->budget, pages, s->share);
     if (!shard_open_standby(s, errp)) {
         return false;
     }
@@ -380,6 +431,9 @@ static void shard_quiesce(void *opaque)
     aio_set_fd_handler(s->ctx, s->uffd, NULL, NULL, NULL, NULL, NULL);
     timer_del(s->retry_timer);
     timer_del(s->again_timer);
+    if (s->gather) {
+        gather_stop(s->gather);
+    }
     s->stopping = true;
 }
 
@@ -458,11 +512,13 @@ void shard_destroy(RemoteShard *s)
         qemu_bh_delete(s->service_bh);
     }
     timer_free(s->again_timer);
+    gather_free(s->gather);
     if (s->standby_mem) {
         munmap(s->standby_mem,
                (size_t)s->standby.capacity * REMOTE_STORE_PAGE_SIZE);
     }
     qemu_vfree(s->fetch_mem);
+    prefetch_destroy(s);
     standby_destroy(&s->standby);
     page_map_destroy(&s->map);
     g_free(s->garbage);

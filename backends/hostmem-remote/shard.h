@@ -8,13 +8,18 @@
 #define REMOTE_MEMORY_SHARD_H
 
 #include "budget.h"
+#include "gather.h"
 #include "page-map.h"
 #include "pager.h"
 #include "remote-memory/store.h"
+#include "replacement.h"
 #include "standby.h"
 #include "system/iothread.h"
 
 struct uffd_msg;
+
+typedef struct Batch Batch;
+typedef struct Prefetch Prefetch;
 
 /**
  * DOC: Shards
@@ -26,6 +31,7 @@ struct uffd_msg;
  *     uffd --> shard.c --> fault.c --> fetch.c --> store
  *                |                       |
  *                |          placed <-----+
+ *                +-------> prefetch.c ahead of need --> store
  *                +-------> evict.c --> writeback.c --> store
  *                |            |
  *                |            +--> drop
@@ -42,6 +48,8 @@ struct uffd_msg;
 
 /* Most events read in one go, so that evictions are not put off for long. */
 #define SHARD_EVENTS 16
+/* Reads without a look at anything else: completions, calls, write-back. */
+#define SHARD_EVENT_ROUNDS 16
 /*
  * Requests in flight.  A fetch holds a buffer of its own, so these are few;
  * a put reads the standby slot.
@@ -75,6 +83,7 @@ typedef QTAILQ_HEAD(, Waiter) WaiterList;
  * @page: index of the page within the shard
  * @slot: (put) the standby slot that is read
  * @hash: (put) hash of its content
+ * @batch: (background get) what it is part of; see prefetch.c
  * @next: in a list of idle requests
  */
 typedef struct ShardRequest {
@@ -83,6 +92,7 @@ typedef struct ShardRequest {
     uint32_t page;
     uint32_t slot;
     uint64_t hash;
+    Batch *batch;
     QSLIST_ENTRY(ShardRequest) next;
 } ShardRequest;
 
@@ -105,6 +115,9 @@ typedef struct ShardStats {
     uint64_t discarded;
     uint64_t pinned_skips;
     uint64_t over_limit;
+    uint64_t prefetched;
+    uint64_t probes;
+    uint64_t probe_hits;
     uint64_t errors;
     uint64_t fault_time_ns;
 } ShardStats;
@@ -123,11 +136,14 @@ struct RemoteShard {
     QEMUBH *service_bh;
     QEMUTimer *again_timer;
     QEMUTimer *retry_timer;
+    Gather *gather;         /* or NULL: placed by the user */
 
     /* Shard thread only; counters may be read by any. */
     PageMap map;
     Standby standby;
     Budget budget;
+    Replacement replacement;
+    Prefetch *prefetch;
     ShardStats stats;
 
     /* Shard thread only: events read and not handled yet. */
@@ -144,7 +160,8 @@ struct RemoteShard {
     ShardRequestList idle_fetches;
     ShardRequestList idle_puts;
     ShardRequestList idle_discards;
-    uint32_t fetching;
+    uint32_t fetching;      /* pages, and of those: */
+    uint32_t prefetching;
     uint32_t in_flight;     /* read by the main thread */
     RemoteStoreRequest *batch[SHARD_FETCHES];
     unsigned nr_batch;
@@ -164,6 +181,9 @@ struct RemoteShard {
 
     /* Main thread only. */
     bool started;
+    uint64_t balance_fetched;
+    /* Set by the main thread, read by the shard's: its part of the cache. */
+    uint32_t share;
     /* Shard thread only: number of the last resize that was asked for... */
     unsigned resize_wanted;
     /* ... and of the last one that is reached; read by the main thread. */
@@ -185,11 +205,13 @@ struct RemoteShard {
  * shard_start: set a shard up and let it serve faults
  * @s: zeroed but for @pager and @index
  * @iothread: its thread, or %NULL to make one
+ * @context: where one that is made runs, or %NULL
  * @errp: set on failure
  *
  * Main thread.  After a failure shard_stop() and shard_destroy() clean up.
  */
-bool shard_start(RemoteShard *s, IOThread *iothread, Error **errp);
+bool shard_start(RemoteShard *s, IOThread *iothread, ThreadContext *context,
+                 Error **errp);
 
 /**
  * shard_stop: serve no more faults
@@ -250,7 +272,7 @@ uint8_t *shard_host(const RemoteShard *s, uint32_t index);
 /** shard_store_page: index of a page in the store */
 uint64_t shard_store_page(const RemoteShard *s, uint32_t index);
 
-/** shard_cache_share: the shard's part of the pager's cache, in pages */
+/** shard_cache_share: the part of the cache that a shard begins with */
 uint32_t shard_cache_share(const RemoteShard *s);
 
 /** shard_slot_mem: memory of a standby slot */
@@ -286,6 +308,9 @@ void shard_fault(RemoteShard *s, uint32_t index, uint32_t tid, bool write);
  */
 bool fault_retry(RemoteShard *s);
 
+/** fault_awaited: does somebody wait for this page, which is being fetched? */
+bool fault_awaited(const RemoteShard *s, uint32_t index);
+
 /** fault_arrived: the page was fetched and placed: nobody waits any more */
 void fault_arrived(RemoteShard *s, uint32_t index);
 
@@ -307,8 +332,57 @@ bool fetch_init(RemoteShard *s);
  */
 bool fetch_start(RemoteShard *s, uint32_t index);
 
+/**
+ * fetch_verify: is what came what was put?
+ * @s: the shard
+ * @r: a get that has ended; its result becomes CORRUPT if not
+ *
+ * Whatever the store, the network or another client of the store did.
+ */
+bool fetch_verify(RemoteShard *s, ShardRequest *r);
+
+/** fetch_settle: verify and place what came, or see to it that nothing did */
+void fetch_settle(RemoteShard *s, ShardRequest *r);
+
 /** fetch_submit: hand the fetches that were started to the store */
 void fetch_submit(RemoteShard *s);
+
+/* prefetch.c */
+
+/** prefetch_init: make the buffers.  Returns: false without memory */
+bool prefetch_init(RemoteShard *s);
+
+/** prefetch_destroy: undo prefetch_init() */
+void prefetch_destroy(RemoteShard *s);
+
+/** prefetch_footprint: bytes reserved, if all of them were touched */
+uint64_t prefetch_footprint(const RemoteShard *s);
+
+/** prefetch_set_mode: from now on */
+void prefetch_set_mode(RemoteShard *s, RemoteMemoryPrefetch mode);
+
+/**
+ * prefetch_fault: learn from a fault, and plan
+ * @s: the shard
+ * @index: the page
+ * @tid: the thread
+ * @was: where the page was
+ */
+void prefetch_fault(RemoteShard *s, uint32_t index, uint32_t tid,
+                    PageState was);
+
+/** prefetch_used: a probe was touched; before it moves */
+void prefetch_used(RemoteShard *s, uint32_t index);
+
+/** prefetch_dropped: a page is dropped: if it is a probe, it was not used */
+void prefetch_dropped(RemoteShard *s, uint32_t index);
+
+/**
+ * prefetch_run: fetch some of what is planned, if there is room
+ *
+ * Returns: whether to call again soon.
+ */
+bool prefetch_run(RemoteShard *s);
 
 /* evict.c */
 

@@ -22,6 +22,11 @@
  */
 #define MOVE_TRIES 64
 
+/* In the page map of proc(5): the page is in memory, or in the host's swap. */
+#define PAGEMAP_PRESENT (3ull << 62)
+
+static int pagemap_fd = -1;
+
 static void hint_permission(Error **errp)
 {
     error_append_hint(errp, "Give the user of QEMU access to "
@@ -34,6 +39,13 @@ bool uffd_page_supported(Error **errp)
     ERRP_GUARD();
     uint64_t features;
 
+    if (pagemap_fd < 0) {
+        pagemap_fd = qemu_open("/proc/self/pagemap", O_RDONLY, errp);
+        if (pagemap_fd < 0) {
+            error_append_hint(errp, "It tells which pages are in memory.\n");
+            return false;
+        }
+    }
     if (uffd_query_features(&features)) {
         error_setg_errno(errp, errno, "cannot use userfaultfd");
         hint_permission(errp);
@@ -60,26 +72,38 @@ int uffd_page_open(Error **errp)
     return fd;
 }
 
-/* Try @request until the kernel gives an answer other than "not now". */
-static int uffd_ioctl(int fd, unsigned long request, void *arg)
+int uffd_page_copy_run(int fd, void *dst, const void *src, uint32_t nr,
+                       uint32_t *copied)
 {
-    while (ioctl(fd, request, arg)) {
+    struct uffdio_copy copy = {
+        .dst = (uintptr_t)dst,
+        .src = (uintptr_t)src,
+        .len = (uint64_t)nr * REMOTE_STORE_PAGE_SIZE,
+    };
+
+    *copied = 0;
+    while (ioctl(fd, UFFDIO_COPY, &copy)) {
         if (errno != EAGAIN && errno != EINTR) {
             return -errno;
         }
+        /* Told by the kernel if it was only a part. */
+        if (copy.copy > 0) {
+            *copied += copy.copy / REMOTE_STORE_PAGE_SIZE;
+            copy.dst += copy.copy;
+            copy.src += copy.copy;
+            copy.len -= copy.copy;
+        }
+        copy.copy = 0;
     }
+    *copied = nr;
     return 0;
 }
 
 int uffd_page_copy(int fd, void *dst, const void *src)
 {
-    struct uffdio_copy copy = {
-        .dst = (uintptr_t)dst,
-        .src = (uintptr_t)src,
-        .len = REMOTE_STORE_PAGE_SIZE,
-    };
+    uint32_t copied;
 
-    return uffd_ioctl(fd, UFFDIO_COPY, &copy);
+    return uffd_page_copy_run(fd, dst, src, 1, &copied);
 }
 
 int uffd_page_zero(int fd, void *dst)
@@ -89,7 +113,46 @@ int uffd_page_zero(int fd, void *dst)
         .range.len = REMOTE_STORE_PAGE_SIZE,
     };
 
-    return uffd_ioctl(fd, UFFDIO_ZEROPAGE, &zero);
+    while (ioctl(fd, UFFDIO_ZEROPAGE, &zero)) {
+        if (errno != EAGAIN && errno != EINTR) {
+            return -errno;
+        }
+    }
+    return 0;
+}
+
+bool uffd_page_present(const void *addr)
+{
+    uint64_t entry;
+
+    return pread(pagemap_fd, &entry, sizeof(entry),
+                 (uintptr_t)addr / REMOTE_STORE_PAGE_SIZE * sizeof(entry)) ==
+           sizeof(entry) && (entry & PAGEMAP_PRESENT);
+}
+
+/*
+ * One attempt.  Linux (6.18 at least) can say EEXIST of a page that it has
+ * just moved: when compaction got in the way of its first try, it tries once
+ * more after the second one went well.  Then the page is at its destination
+ * only, and who waits for it there was not woken.
+ */
+static int move_try(int fd, struct uffdio_move *move)
+{
+    int ret = ioctl(fd, UFFDIO_MOVE, move) ? -errno : 0;
+
+    /* What was moved is told by the kernel whether it failed or not. */
+    if (move->move < 0) {
+        ret = move->move;
+        move->move = 0;
+    }
+    if (ret == -EEXIST && !move->move &&
+        uffd_page_present((void *)(uintptr_t)move->dst) &&
+        !uffd_page_present((void *)(uintptr_t)move->src)) {
+        uffd_wakeup(fd, (void *)(uintptr_t)move->dst, REMOTE_STORE_PAGE_SIZE);
+        move->move = REMOTE_STORE_PAGE_SIZE;
+        ret = 0;
+    }
+    return ret;
 }
 
 int uffd_page_move(int fd, void *dst, void *src, uint32_t nr,
@@ -104,9 +167,8 @@ int uffd_page_move(int fd, void *dst, void *src, uint32_t nr,
 
     *moved = 0;
     for (;;) {
-        int ret = ioctl(fd, UFFDIO_MOVE, &move) ? -errno : 0;
+        int ret = move_try(fd, &move);
 
-        /* Told by the kernel whether it failed or not. */
         if (move.move > 0) {
             *moved += move.move / REMOTE_STORE_PAGE_SIZE;
             if (*moved == nr) {
@@ -116,8 +178,7 @@ int uffd_page_move(int fd, void *dst, void *src, uint32_t nr,
             move.src += move.move;
             move.len -= move.move;
             tries = MOVE_TRIES;
-        } else if (move.move < 0) {
-            ret = move.move;
+            ret = 0;
         }
         if ((ret && ret != -EAGAIN && ret != -EINTR) || --tries == 0) {
             return ret ? ret : -EAGAIN;

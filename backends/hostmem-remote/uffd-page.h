@@ -38,6 +38,20 @@ int uffd_page_open(Error **errp);
 /** uffd_page_copy: place a copy of @src at @dst and wake who waits for it */
 int uffd_page_copy(int fd, void *dst, const void *src);
 
+/**
+ * uffd_page_copy_run: the same for neighbours
+ * @fd: @dst is registered with it
+ * @dst: where to; nothing is there
+ * @src: where from
+ * @nr: how many pages, at least 1
+ * @copied: set to the number that were placed, also on failure
+ */
+int uffd_page_copy_run(int fd, void *dst, const void *src, uint32_t nr,
+                       uint32_t *copied);
+
+/** uffd_page_present: is a page mapped at @addr, or swapped out by the host? */
+bool uffd_page_present(const void *addr);
+
 /** uffd_page_zero: place the zero page at @dst and wake who waits for it */
 int uffd_page_zero(int fd, void *dst);
 

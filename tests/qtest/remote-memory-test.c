@@ -603,13 +603,14 @@ static void wait_error(QTestState *qts, const char *action)
  * Enough that a page has to be written, but not so many that this thread has
  * to wait for that.
  */
-static uint64_t write_until_error(QTestState *qts)
+/* Write pages from @nr on until there is an error more.  Returns: the end. */
+static uint64_t write_until_error(QTestState *qts, uint64_t nr)
 {
-    uint64_t nr = 0;
+    uint64_t errors = query_member(qts, "errors");
 
     do {
         write_pages(qts, nr++, 1, 1);
-    } while (!query_member(qts, "errors"));
+    } while (query_member(qts, "errors") == errors);
     return nr;
 }
 
@@ -620,12 +621,13 @@ static void test_error_stop(void)
     uint64_t nr;
 
     set_fault(qts, "error-rate", 1);
-    nr = write_until_error(qts);
+    nr = write_until_error(qts, 0);
     wait_error(qts, "stop");
     wait_status(qts, "io-error");
     check_pages(qts, 0, nr, 1);
     /* As long as nothing is repaired, going on leads back here. */
     qtest_qmp_assert_success(qts, "{ 'execute': 'cont' }");
+    write_until_error(qts, nr);
     wait_error(qts, "stop");
     wait_status(qts, "io-error");
     set_fault(qts, "error-rate", 0);
@@ -645,7 +647,7 @@ static void test_error_report(void)
     uint64_t nr;
 
     set_fault(qts, "drop-rate", 1);
-    nr = write_until_error(qts);
+    nr = write_until_error(qts, 0);
     wait_error(qts, "report");
     wait_status(qts, "running");
     set_fault(qts, "drop-rate", 0);
@@ -663,11 +665,11 @@ static void test_full_store(void)
 {
     QTestState *qts = start("-object remote-store-ram,id=f0,max-size=1M "
                             RAM0 ",cache-size=8M,store=f0");
-    uint64_t nr = write_until_error(qts);
+    uint64_t nr = write_until_error(qts, 0);
 
     wait_error(qts, "stop");
     wait_status(qts, "io-error");
-    check_pages(qts, 0, 100, 1);
+    check_pages(qts, 0, 8, 1);
     check_pages(qts, nr - 1700, 1700, 1);
     qtest_quit(qts);
 }

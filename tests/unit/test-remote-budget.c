@@ -5,7 +5,7 @@
  */
 
 #include "qemu/osdep.h"
-#include "budget.h"
+#include "remote-cache-sim.h"
 
 #define PAGES 100000
 
@@ -49,14 +49,87 @@ static void test_grant_ends(void)
     g_assert_cmpuint(b.limit, ==, 1000);
 }
 
-/* Evicting what fits would be for nothing. */
+/* Evicting what fits would be for nothing: by default, all of the RAM does. */
 static void test_all_fits(void)
 {
-    Budget b;
+    CacheSim sim;
 
-    budget_init(&b, 1000, 1000);
-    take(&b, 1000);
-    g_assert_cmpuint(budget_resident_goal(&b), ==, 1000);
+    cache_sim_init(&sim, 1000, 1000);
+    for (int i = 0; i < 3; i++) {
+        cache_sim_touch_range(&sim, 0, 1000);
+    }
+    g_assert_cmpuint(sim.evicted, ==, 0);
+    g_assert_cmpuint(sim.zero_fills, ==, 1000);
+    cache_sim_destroy(&sim);
+}
+
+/* A cache that has become large enough must not be used in part only. */
+static void test_grow_to_all(void)
+{
+    CacheSim sim;
+
+    cache_sim_init(&sim, 1000, 300);
+    for (int i = 0; i < 3; i++) {
+        cache_sim_touch_range(&sim, 0, 1000);
+    }
+    budget_set_target(&sim.budget, 1000);
+    cache_sim_touch_range(&sim, 0, 1000);
+    cache_sim_reset(&sim);
+    cache_sim_touch_range(&sim, 0, 1000);
+    g_assert_cmpuint(sim.refaults + sim.fetched + sim.evicted, ==, 0);
+    cache_sim_destroy(&sim);
+}
+
+/*
+ * If what the guest uses fits, it must not go on to fault on pages that were
+ * put in standby when it did not.
+ */
+static void test_standby_drains(void)
+{
+    CacheSim sim;
+
+    cache_sim_init(&sim, 4000, 1000);
+    for (int i = 0; i < 3; i++) {
+        cache_sim_touch_range(&sim, 0, 4000);
+    }
+    for (int i = 0; i < 10; i++) {
+        cache_sim_touch_range(&sim, 1000, 900);
+    }
+    cache_sim_reset(&sim);
+    cache_sim_touch_range(&sim, 1000, 900);
+    g_assert_cmpuint(sim.refaults + sim.fetched + sim.evicted, ==, 0);
+    g_assert_cmpuint(budget_evict_want(&sim.budget, sim.standby.filled), ==,
+                     0);
+    cache_sim_destroy(&sim);
+}
+
+/*
+ * If there is more than fits, pages have to be in standby for some time before
+ * they are dropped: without, there is neither a second chance nor time for
+ * the store to take them.
+ */
+static void test_standby_fills(void)
+{
+    static const uint32_t caches[] = { 180, 1000, 8192, 65536 };
+
+    for (int i = 0; i < ARRAY_SIZE(caches); i++) {
+        uint32_t cache = caches[i];
+        uint64_t sum = 0;
+        CacheSim sim;
+
+        cache_sim_init(&sim, 3 * cache, cache);
+        cache_sim_touch_range(&sim, 0, 3 * cache);
+        for (uint32_t j = 0; j < 3 * cache; j++) {
+            cache_sim_touch(&sim, j);
+            sum += sim.standby.filled;
+        }
+        g_test_message("cache of %u pages: %" PRIu64 " in standby", cache,
+                       sum / (3 * cache));
+        g_assert_cmpuint(sum / (3 * cache), >=,
+                         budget_standby_goal(&sim.budget) / 4);
+        g_assert_cmpuint(sum / (3 * cache), <=, cache / 4);
+        cache_sim_destroy(&sim);
+    }
 }
 
 /* Without a reserve each fault waits for an eviction. */
@@ -77,6 +150,41 @@ static void test_reserve(void)
     g_assert_cmpuint(b.target - b.used, >, free);
 }
 
+/* What is fetched ahead must not take the room of what is waited for. */
+static void test_spare(void)
+{
+    for (uint32_t target = BUDGET_MIN_PAGES; target < 5000; target++) {
+        uint32_t left = 0;
+        Budget b;
+
+        budget_init(&b, PAGES, target);
+        while (budget_spare(&b, 1)) {
+            take(&b, 1);
+        }
+        g_assert_false(budget_spare(&b, 16));
+        while (budget_take(&b)) {
+            left++;
+        }
+        g_assert_cmpuint(left, >, 0);
+        g_assert_cmpuint(left, <, target / 4);
+    }
+}
+
+/* A cache that has to shrink must not be filled with what nobody asked for. */
+static void test_spare_shrinking(void)
+{
+    Budget b;
+
+    budget_init(&b, PAGES, 1000);
+    take(&b, 900);
+    budget_set_target(&b, 500);
+    budget_drop(&b, 300);
+    g_assert_false(budget_spare(&b, 1));
+    budget_drop(&b, 500);
+    g_assert_false(budget_shrinking(&b));
+    g_assert_true(budget_spare(&b, 1));
+}
+
 /* Resident, standby and reserve have to fit together, however small. */
 static void test_goals_fit(void)
 {
@@ -84,12 +192,30 @@ static void test_goals_fit(void)
         Budget b;
 
         budget_init(&b, PAGES, target);
-        g_assert_cmpuint(budget_resident_goal(&b), >=, target / 2);
-        g_assert_cmpuint(budget_resident_goal(&b) + budget_standby_goal(&b),
-                         <, target);
         g_assert_cmpuint(budget_fetch_depth(&b), >=, 1);
         g_assert_cmpuint(budget_fetch_depth(&b), <, target);
+        g_assert_cmpuint(budget_evict_want(&b, 0), ==, 0);
+        take(&b, target);
+        g_assert_cmpuint(budget_evict_want(&b, 0), >, 0);
+        g_assert_cmpuint(budget_evict_want(&b, 0), <=, target / 2);
+        g_assert_cmpuint(budget_standby_goal(&b) + budget_excess(&b), <=,
+                         target / 2);
     }
+}
+
+/* What is owed has an end, whatever was evicted. */
+static void test_owed(void)
+{
+    Budget b;
+
+    budget_init(&b, PAGES, 1000);
+    take(&b, 1000);
+    g_assert_cmpuint(b.owed, <=, budget_standby_goal(&b));
+    budget_evicted(&b, 10000);
+    g_assert_cmpuint(b.owed, ==, 0);
+    /* Nothing to make up for: only what is needed for the reserve. */
+    g_assert_cmpuint(budget_evict_want(&b, budget_excess(&b)), ==, 0);
+    g_assert_cmpuint(budget_evict_want(&b, 0), ==, budget_excess(&b));
 }
 
 /*
@@ -176,8 +302,17 @@ int main(int argc, char **argv)
     g_test_add_func("/remote-memory/budget/bound", test_bound);
     g_test_add_func("/remote-memory/budget/grant-ends", test_grant_ends);
     g_test_add_func("/remote-memory/budget/all-fits", test_all_fits);
+    g_test_add_func("/remote-memory/budget/standby-drains",
+                    test_standby_drains);
+    g_test_add_func("/remote-memory/budget/standby-fills",
+                    test_standby_fills);
     g_test_add_func("/remote-memory/budget/reserve", test_reserve);
+    g_test_add_func("/remote-memory/budget/spare", test_spare);
+    g_test_add_func("/remote-memory/budget/spare-shrinking",
+                    test_spare_shrinking);
+    g_test_add_func("/remote-memory/budget/grow-to-all", test_grow_to_all);
     g_test_add_func("/remote-memory/budget/goals-fit", test_goals_fit);
+    g_test_add_func("/remote-memory/budget/owed", test_owed);
     g_test_add_func("/remote-memory/budget/shrink-under-load",
                     test_shrink_under_load);
     g_test_add_func("/remote-memory/budget/grow", test_grow);

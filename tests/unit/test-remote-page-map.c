@@ -8,6 +8,8 @@
 #include "page-map.h"
 
 #define NR 1000
+/* Few enough to look at all of them after each step. */
+#define NR_RANDOM 60
 
 static void make_resident(PageMap *map, uint32_t index)
 {
@@ -46,11 +48,11 @@ static void test_huge(void)
 
     g_assert_true(page_map_init(&map, 1u << 28));
     make_resident(&map, (1u << 28) - 1);
-    g_assert_cmpuint(map.oldest, ==, (1u << 28) - 1);
+    g_assert_cmpuint(map.probation.oldest, ==, (1u << 28) - 1);
     page_map_destroy(&map);
 }
 
-/* The wrong order of the list evicts what was just fetched. */
+/* The wrong order of a list evicts what was just fetched. */
 static void test_order(void)
 {
     PageMap map;
@@ -60,15 +62,15 @@ static void test_order(void)
         make_resident(&map, i * 7);
     }
     for (uint32_t i = 0; i < 10; i++) {
-        g_assert_cmpuint(map.oldest, ==, i * 7);
-        page_map_move(&map, map.oldest, PAGE_STANDBY);
+        g_assert_cmpuint(map.probation.oldest, ==, i * 7);
+        page_map_move(&map, map.probation.oldest, PAGE_STANDBY);
     }
-    g_assert_cmpuint(map.oldest, ==, PAGE_NONE);
-    g_assert_cmpuint(map.youngest, ==, PAGE_NONE);
+    g_assert_cmpuint(map.probation.oldest, ==, PAGE_NONE);
+    g_assert_cmpuint(map.probation.youngest, ==, PAGE_NONE);
     page_map_destroy(&map);
 }
 
-/* A page that leaves the middle of the list must not tear it. */
+/* A page that leaves the middle of a list must not tear it. */
 static void test_middle(void)
 {
     PageMap map;
@@ -81,10 +83,57 @@ static void test_middle(void)
     page_map_rotate(&map, 0);
     page_map_rotate(&map, 4);
     g_assert_true(page_map_sane(&map));
-    g_assert_cmpuint(map.oldest, ==, 1);
+    g_assert_cmpuint(map.probation.oldest, ==, 1);
     g_assert_cmpuint(map.pages[1].next, ==, 3);
     g_assert_cmpuint(map.pages[3].next, ==, 0);
-    g_assert_cmpuint(map.youngest, ==, 4);
+    g_assert_cmpuint(map.probation.youngest, ==, 4);
+    page_map_destroy(&map);
+}
+
+/* A page on the wrong list is evicted although it is known to be in use. */
+static void test_lists(void)
+{
+    PageMap map;
+
+    g_assert_true(page_map_init(&map, NR));
+    for (uint32_t i = 0; i < 6; i++) {
+        make_resident(&map, i);
+        page_map_move(&map, i, PAGE_STANDBY);
+        if (i % 2) {
+            page_map_get(&map, i)->flags |= PAGE_PROTECTED;
+        }
+        make_resident(&map, i);
+    }
+    g_assert_cmpuint(map.probation.nr, ==, 3);
+    g_assert_cmpuint(map.protected.nr, ==, 3);
+    g_assert_cmpuint(map.probation.oldest, ==, 0);
+    g_assert_cmpuint(map.protected.oldest, ==, 1);
+    page_map_rotate(&map, 1);
+    g_assert_cmpuint(map.protected.oldest, ==, 3);
+    g_assert_cmpuint(map.protected.youngest, ==, 1);
+    g_assert_true(page_map_sane(&map));
+    page_map_destroy(&map);
+}
+
+/*
+ * What was known of a page that the guest gave back says nothing of the one
+ * that comes in its place; but that the store has a copy has to be swept.
+ */
+static void test_history(void)
+{
+    PageMap map;
+    Page *page;
+
+    g_assert_true(page_map_init(&map, NR));
+    page = page_map_get(&map, 1);
+    page_set_stored(page, 1);
+    page->flags |= PAGE_HISTORY;
+    make_resident(&map, 1);
+    page_map_move(&map, 1, PAGE_ZERO);
+    g_assert_cmphex(page->flags, ==, PAGE_STORED);
+    make_resident(&map, 1);
+    g_assert_cmpuint(map.protected.nr, ==, 0);
+    g_assert_true(page_map_sane(&map));
     page_map_destroy(&map);
 }
 
@@ -141,7 +190,39 @@ static void test_insane(void)
     map.pages[5].flags = 0;
     map.pages[6].state = PAGE_REMOTE;
     g_assert_false(page_map_sane(&map));
+    map.pages[6].state = PAGE_ZERO;
+    g_assert_true(page_map_sane(&map));
+    map.pages[2].flags = PAGE_PROTECTED;
+    g_assert_false(page_map_sane(&map));
     page_map_destroy(&map);
+}
+
+/* Flags that may come and go with a page that is not in a list. */
+static void random_history(Page *page)
+{
+    page->flags &= ~PAGE_HISTORY;
+    page->flags |= g_test_rand_int() & PAGE_HISTORY;
+}
+
+/* How a fetch ends: well, as a probe, failed, or given back meanwhile. */
+static void random_arrival(PageMap *map, uint32_t index)
+{
+    static const PageState to[] = {
+        PAGE_RESIDENT, PAGE_STANDBY, PAGE_REMOTE, PAGE_ZERO
+    };
+    Page *page = page_map_get(map, index);
+
+    if (g_test_rand_bit()) {
+        page->flags |= PAGE_GIVEN_BACK;
+        return;
+    }
+    if (page_has(page, PAGE_GIVEN_BACK)) {
+        page->flags &= ~PAGE_GIVEN_BACK;
+        page_map_move(map, index, PAGE_ZERO);
+        return;
+    }
+    random_history(page);
+    page_map_move(map, index, to[g_test_rand_int_range(0, ARRAY_SIZE(to))]);
 }
 
 /* One step of a random life; the states and flags that shards produce. */
@@ -161,6 +242,7 @@ static void random_step(PageMap *map, uint32_t index)
                                                               : PAGE_ZERO);
         break;
     case PAGE_STANDBY:
+        random_history(page);
         if (g_test_rand_bit()) {
             page_set_stored(page, g_test_rand_int());
             page_map_move(map, index, PAGE_REMOTE);
@@ -169,28 +251,25 @@ static void random_step(PageMap *map, uint32_t index)
         }
         break;
     case PAGE_REMOTE:
-        page_map_move(map, index, PAGE_FETCHING);
+        page_map_move(map, index, g_test_rand_int_range(0, 8) ? PAGE_FETCHING
+                                                              : PAGE_ZERO);
         break;
     case PAGE_FETCHING:
-        page_map_move(map, index, g_test_rand_bit() ? PAGE_RESIDENT
-                                                    : PAGE_REMOTE);
+        random_arrival(map, index);
         break;
     }
 }
 
-/* Counters and list have to agree with the pages, whatever happens. */
+/* Counters and lists have to agree with the pages, whatever happens. */
 static void test_random(void)
 {
     PageMap map;
 
-    g_assert_true(page_map_init(&map, NR));
+    g_assert_true(page_map_init(&map, NR_RANDOM));
     for (int i = 0; i < 100000; i++) {
-        random_step(&map, g_test_rand_int_range(0, NR));
-        if (i % 1000 == 0) {
-            g_assert_true(page_map_sane(&map));
-        }
+        random_step(&map, g_test_rand_int_range(0, NR_RANDOM));
+        g_assert_true(page_map_sane(&map));
     }
-    g_assert_true(page_map_sane(&map));
     page_map_destroy(&map);
 }
 
@@ -202,6 +281,8 @@ int main(int argc, char **argv)
     g_test_add_func("/remote-memory/page-map/huge", test_huge);
     g_test_add_func("/remote-memory/page-map/order", test_order);
     g_test_add_func("/remote-memory/page-map/middle", test_middle);
+    g_test_add_func("/remote-memory/page-map/lists", test_lists);
+    g_test_add_func("/remote-memory/page-map/history", test_history);
     g_test_add_func("/remote-memory/page-map/hash", test_hash);
     g_test_add_func("/remote-memory/page-map/forbidden", test_forbidden);
     g_test_add_func("/remote-memory/page-map/insane", test_insane);

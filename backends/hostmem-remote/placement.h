@@ -1,0 +1,96 @@
+/*
+ * Placement: should a pager share a CPU with the threads that it serves?
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef REMOTE_MEMORY_PLACEMENT_H
+#define REMOTE_MEMORY_PLACEMENT_H
+
+/**
+ * DOC: Placement
+ *
+ * A fault is handed from the faulting thread to the pager and back.  On one
+ * CPU that is two context switches.  On two CPUs each hand-off wakes a CPU
+ * that has just gone idle, which takes far longer, above all where the host
+ * is itself a virtual machine; and the kernel's scheduler prefers idle CPUs.
+ * On the other hand, two CPUs can evict and prefetch on one and run the guest
+ * on the other.
+ *
+ * Which is better shows in the time that is used.  Threads that wait for each
+ * other in turn use, all together, less than one CPU: then they lose nothing
+ * by sharing one, and win the wake-ups.  As soon as they would use more than
+ * one CPU, they are better off apart::
+ *
+ *     APART ---- a window of many faults with little work ----> TOGETHER
+ *       ^                                                          |
+ *       +---- few faults; or from time to time, to look again -----+
+ *
+ * TOGETHER hides how much CPU time there would be to use, so it does not last:
+ * it ends after PLACEMENT_HOLD_MIN_NS, and twice as long each time that the
+ * next window APART comes to the same decision, up to PLACEMENT_HOLD_MAX_NS.
+ * That also leaves the scheduler a chance to find a better CPU.
+ *
+ * Pure policy: times go in, decisions come out.
+ */
+
+/** PLACEMENT_WINDOW_FAULTS: faults that are looked at together */
+#define PLACEMENT_WINDOW_FAULTS 64
+/**
+ * PLACEMENT_WINDOW_NS: a window that takes longer has too few faults for
+ * their hand-offs to matter
+ */
+#define PLACEMENT_WINDOW_NS (16 * 1000 * 1000)
+/** PLACEMENT_HOLD_MIN_NS: how long to stay together at first */
+#define PLACEMENT_HOLD_MIN_NS (50 * 1000 * 1000)
+/** PLACEMENT_HOLD_MAX_NS: and at most */
+#define PLACEMENT_HOLD_MAX_NS (800 * 1000 * 1000)
+
+typedef enum PlacementAdvice {
+    PLACEMENT_KEEP,
+    PLACEMENT_GATHER,
+    PLACEMENT_RELEASE,
+} PlacementAdvice;
+
+/**
+ * struct Placement - of one pager and those that it serves
+ * @together: as the advice was
+ * @faults: in this window
+ * @since: when this window began, in ns
+ * @until: (together) when to look again, in ns
+ * @hold: how long to stay together the next time, in ns
+ */
+typedef struct Placement {
+    bool together;
+    unsigned faults;
+    int64_t since;
+    int64_t until;
+    int64_t hold;
+} Placement;
+
+/** placement_init: apart, and a window begins at @now */
+void placement_init(Placement *p, int64_t now);
+
+/**
+ * placement_fault: count a fault that somebody waits for
+ *
+ * Returns: whether the window is full, for placement_advise().
+ */
+static inline bool placement_fault(Placement *p)
+{
+    return ++p->faults >= PLACEMENT_WINDOW_FAULTS;
+}
+
+/**
+ * placement_advise: what to do at the end of a window
+ * @p: the placement; a new window begins
+ * @now: the time, in ns
+ * @busy: CPU time that the pager and those that it served have used in this
+ *     window, in ns; of no importance while they are together
+ *
+ * To be called when a window is full, and every PLACEMENT_WINDOW_NS while
+ * there are faults or the threads are together.
+ */
+PlacementAdvice placement_advise(Placement *p, int64_t now, int64_t busy);
+
+#endif

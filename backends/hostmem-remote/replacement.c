@@ -1,0 +1,69 @@
+/*
+ * Replacement: which page of the cache has to go
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "replacement.h"
+
+/* Of the resident pages, one in so many may be on probation. */
+#define PROBATION_DIVISOR 10
+
+/*
+ * One victim in so many is a protected page, unless even fewer of the resident
+ * pages are.
+ */
+#define PROTECTED_TURN 16
+
+/*
+ * A page is used again soon if fewer pages than that part of the cache were
+ * dropped since it was.  It would have stayed, had it been protected.
+ */
+#define SOON_DIVISOR 2
+
+static PageList *victim_list(Replacement *r, PageMap *map)
+{
+    uint64_t resident = map->count[PAGE_RESIDENT];
+
+    r->turns++;
+    if (!map->protected.nr) {
+        return &map->probation;
+    }
+    if (r->turns % PROTECTED_TURN == 0 &&
+        map->protected.nr > resident / PROTECTED_TURN) {
+        return &map->protected;
+    }
+    return map->probation.nr > resident / PROBATION_DIVISOR
+           ? &map->probation : &map->protected;
+}
+
+uint32_t replacement_victim(Replacement *r, PageMap *map)
+{
+    PageList *list = victim_list(r, map);
+
+    while (list->oldest != PAGE_NONE &&
+           page_has(&map->pages[list->oldest], PAGE_REFERENCED)) {
+        map->pages[list->oldest].flags &= ~PAGE_REFERENCED;
+        page_map_rotate(map, list->oldest);
+    }
+    return list->oldest;
+}
+
+void replacement_refaulted(Page *page)
+{
+    page->flags |= PAGE_PROTECTED | PAGE_REFERENCED;
+}
+
+void replacement_dropped(Replacement *r, Page *page)
+{
+    page->flags &= ~(PAGE_PROTECTED | PAGE_REFERENCED);
+    page->dropped = r->drops++;
+}
+
+void replacement_fetched(Replacement *r, Page *page, uint32_t cache)
+{
+    if (r->drops - page->dropped < cache / SOON_DIVISOR) {
+        page->flags |= PAGE_PROTECTED | PAGE_REFERENCED;
+    }
+}

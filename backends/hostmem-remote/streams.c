@@ -1,0 +1,272 @@
+/*
+ * Streams: where is a thread that goes through memory in even steps?
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "streams.h"
+
+/* The first window: little is lost if the stream was none. */
+#define FIRST_WINDOW 8
+
+/* In the long run, one window in so many has a witness. */
+#define WITNESS_PERIOD 8
+
+/*
+ * How far behind its end a stream is still recognised, in steps: pages that
+ * are local already, or were never touched, are passed without a fault.
+ */
+#define SLACK 8
+
+/* A thread's entry, in place of the one that was not used for longest. */
+static StreamThread *find_thread(Streams *s, uint32_t tid)
+{
+    StreamThread *oldest = &s->threads[0];
+
+    for (int i = 0; i < STREAM_THREADS; i++) {
+        StreamThread *t = &s->threads[i];
+
+        if (t->tid == tid) {
+            return t;
+        }
+        if (s->count - t->used > s->count - oldest->used) {
+            oldest = t;
+        }
+    }
+    *oldest = (StreamThread) { .tid = tid };
+    return oldest;
+}
+
+/* Steps from @from to @page along @stride, or -1 if it is not on the way. */
+static int64_t steps(int64_t from, int64_t page, int32_t stride)
+{
+    int64_t distance = page - from;
+
+    return distance % stride || distance / stride < 0 ? -1
+                                                      : distance / stride;
+}
+
+/*
+ * An odd number of steps into the window, and not always the same: larger
+ * steps do not keep meeting it.
+ */
+static int64_t stream_witness(Stream *stream, uint32_t limit)
+{
+    uint32_t n = stream->windows++;
+
+    if (stream->window < 4 ||
+        (stream->window == limit && n % WITNESS_PERIOD)) {
+        return -1;
+    }
+    return stream->marked + (int64_t)stream->stride *
+           (stream->window / 4 + (n * 5 % (stream->window / 4) | 1));
+}
+
+/* The marker, or what counts as it, was reached: on to the next window. */
+static void stream_advance(Stream *stream, int64_t page, uint32_t limit,
+                           StreamWindow *window)
+{
+    int64_t passed = steps(stream->end, page, stream->stride);
+
+    stream->window = MIN(stream->window * 2, limit);
+    if (passed >= 0) {
+        stream->end = page + stream->stride;
+    }
+    stream->begin = stream->marked;
+    stream->witness = stream->next_witness;
+    stream->marked = stream->end;
+    stream->end += (int64_t)stream->window * stream->stride;
+    stream->next_witness = stream_witness(stream, limit);
+    *window = (StreamWindow) {
+        .page = stream->marked,
+        .stride = stream->stride,
+        .nr = stream->window,
+        .witness = stream->next_witness,
+    };
+}
+
+static void stream_touched(Stream *stream, int64_t page)
+{
+    if (stream->witness == page) {
+        stream->witness = -1;
+    }
+    if (stream->next_witness == page) {
+        stream->next_witness = -1;
+    }
+}
+
+/* Was the witness passed without being touched? */
+static bool stream_skipped(const Stream *stream, int64_t page)
+{
+    return stream->witness >= 0 &&
+           steps(stream->witness, page, stream->stride) > 0;
+}
+
+/* Is the page in one of the streams?  If so, that one goes on. */
+static bool stream_continue(StreamThread *t, int64_t page, uint32_t limit,
+                            StreamWindow *window)
+{
+    for (int i = 0; i < STREAMS_PER_THREAD; i++) {
+        Stream *stream = &t->streams[i];
+        int64_t in_window, ahead;
+
+        if (!stream->stride || steps(stream->begin, page,
+                                     stream->stride) < 0) {
+            continue;
+        }
+        in_window = steps(stream->marked, page, stream->stride);
+        ahead = steps(stream->end, page, stream->stride);
+        if (ahead > SLACK) {
+            continue;
+        }
+        stream_touched(stream, page);
+        if (in_window >= 0 && stream_skipped(stream, page)) {
+            *stream = (Stream) { 0 };
+            continue;
+        }
+        stream->used = t->faults;
+        if (in_window >= 0) {
+            stream_advance(stream, page, limit, window);
+        }
+        return true;
+    }
+    return false;
+}
+
+/* Room for a stream, in place of the one that did not go on for longest. */
+static Stream *stream_new(StreamThread *t)
+{
+    Stream *oldest = &t->streams[0];
+
+    for (int i = 0; i < STREAMS_PER_THREAD; i++) {
+        Stream *stream = &t->streams[i];
+
+        if (!stream->stride) {
+            return stream;
+        }
+        if (t->faults - stream->used > t->faults - oldest->used) {
+            oldest = stream;
+        }
+    }
+    return oldest;
+}
+
+static void stream_begin(StreamThread *t, int64_t page, int32_t stride,
+                         uint32_t limit, StreamWindow *window)
+{
+    Stream *stream = stream_new(t);
+
+    *stream = (Stream) {
+        .begin = page,
+        .marked = page,
+        .end = page + stride,
+        .witness = -1,
+        .next_witness = -1,
+        .stride = stride,
+        .window = MAX(MIN(FIRST_WINDOW, limit) / 2, 1),
+        .used = t->faults,
+    };
+    stream_advance(stream, page, limit, window);
+}
+
+static uint32_t history_length(const StreamThread *t)
+{
+    return MIN(t->recorded, STREAM_HISTORY);
+}
+
+static bool history_has(const StreamThread *t, int64_t page)
+{
+    for (uint32_t i = 0; i < history_length(t); i++) {
+        if (t->history[i].page == page) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The stride of a stream that @page would be part of, or 0. */
+static int32_t find_stride(const StreamThread *t, int64_t page,
+                           RemoteMemoryPrefetch mode)
+{
+    /* The latest first. */
+    for (uint32_t i = 1; i <= history_length(t); i++) {
+        const StreamFault *fault =
+            &t->history[(t->recorded - i) % STREAM_HISTORY];
+        int64_t distance = page - fault->page;
+
+        if (page == fault->end) {
+            return 1;
+        }
+        if (mode == REMOTE_MEMORY_PREFETCH_READAHEAD) {
+            continue;
+        }
+        if (page == fault->first - 1) {
+            return -1;
+        }
+        if (distance && ABS(distance) <= STREAM_MAX_STRIDE &&
+            history_has(t, page - 2 * distance)) {
+            return distance;
+        }
+    }
+    return 0;
+}
+
+bool streams_fault(Streams *s, uint32_t tid, int64_t page,
+                   RemoteMemoryPrefetch mode, uint32_t limit,
+                   StreamWindow *window)
+{
+    StreamThread *t = find_thread(s, tid);
+    int32_t stride;
+
+    *window = (StreamWindow) { 0 };
+    t->used = ++s->count;
+    t->faults++;
+    if (stream_continue(t, page, limit, window)) {
+        return true;
+    }
+    stride = find_stride(t, page, mode);
+    t->history[t->recorded++ % STREAM_HISTORY] = (StreamFault) {
+        .page = page, .first = page, .end = page + 1,
+    };
+    if (stride) {
+        stream_begin(t, page, stride, limit, window);
+    }
+    return stride;
+}
+
+void streams_block(Streams *s, uint32_t tid, int64_t first, uint32_t nr)
+{
+    StreamThread *t = find_thread(s, tid);
+    StreamFault *fault = &t->history[(t->recorded - 1) % STREAM_HISTORY];
+
+    fault->first = first;
+    fault->end = first + nr;
+}
+
+void streams_no_witness(Streams *s, uint32_t tid, int64_t page)
+{
+    StreamThread *t = find_thread(s, tid);
+
+    for (int i = 0; i < STREAMS_PER_THREAD; i++) {
+        stream_touched(&t->streams[i], page);
+    }
+}
+
+void streams_handed_over(Streams *s, uint32_t tid,
+                         const StreamWindow *window)
+{
+    StreamThread *t = find_thread(s, tid);
+
+    t->used = ++s->count;
+    *stream_new(t) = (Stream) {
+        .begin = window->page,
+        .marked = window->page,
+        .end = window->page + (int64_t)window->nr * window->stride,
+        .witness = -1,
+        .next_witness = window->witness,
+        .stride = window->stride,
+        .window = window->nr,
+        .used = ++t->faults,
+    };
+}

@@ -1,0 +1,169 @@
+/*
+ * Unit tests: a shard's cache without kernel, store and threads
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/host-utils.h"
+#include "remote-cache-sim.h"
+
+/* As in evict.c and shard.c. */
+#define EVICT_BATCH 64
+#define STANDBY_SLACK 256
+#define STANDBY_DIVISOR 3
+#define STANDBY_MIN_SLOTS 64
+
+void cache_sim_init(CacheSim *sim, uint32_t pages, uint32_t cache)
+{
+    *sim = (CacheSim) { 0 };
+    g_assert_true(page_map_init(&sim->map, pages));
+    g_assert_true(standby_init(&sim->standby,
+                               pow2floor(MAX(pages / STANDBY_DIVISOR,
+                                             STANDBY_MIN_SLOTS))));
+    budget_init(&sim->budget, pages, cache);
+}
+
+void cache_sim_destroy(CacheSim *sim)
+{
+    page_map_destroy(&sim->map);
+    standby_destroy(&sim->standby);
+}
+
+void cache_sim_reset(CacheSim *sim)
+{
+    sim->touches = 0;
+    sim->zero_fills = 0;
+    sim->refaults = 0;
+    sim->fetched = 0;
+    sim->evicted = 0;
+}
+
+static uint32_t drop(CacheSim *sim, uint32_t max)
+{
+    uint32_t first, filled = sim->standby.filled;
+    uint32_t nr = standby_run(&sim->standby, max, &first);
+
+    for (uint32_t i = first; i < first + nr; i++) {
+        const StandbySlot *slot = &sim->standby.slots[i];
+
+        if (slot->state == SLOT_CLEAN) {
+            page_map_move(&sim->map, slot->page, PAGE_REMOTE);
+            replacement_dropped(&sim->replacement,
+                                page_map_get(&sim->map, slot->page));
+        }
+    }
+    standby_pop(&sim->standby, nr);
+    filled -= sim->standby.filled;
+    budget_drop(&sim->budget, filled);
+    return filled;
+}
+
+static void evict(CacheSim *sim)
+{
+    uint32_t index = replacement_victim(&sim->replacement, &sim->map);
+    uint32_t slot = standby_push(&sim->standby, index);
+
+    page_set_stored(page_map_get(&sim->map, index), index);
+    page_map_move(&sim->map, index, PAGE_STANDBY);
+    sim->map.pages[index].slot = slot;
+    standby_set(&sim->standby, slot, SLOT_CLEAN);
+    budget_evicted(&sim->budget, 1);
+    sim->evicted++;
+}
+
+static uint32_t evict_want(const CacheSim *sim)
+{
+    uint64_t most = budget_standby_goal(&sim->budget) + STANDBY_SLACK;
+    uint64_t have = sim->standby.filled;
+
+    if (have >= most || !standby_room(&sim->standby)) {
+        return 0;
+    }
+    return MIN(budget_evict_want(&sim->budget, have), most - have);
+}
+
+/* As evict_run() does.  Returns: whether to call again. */
+static bool evict_run(CacheSim *sim)
+{
+    uint32_t dropped = drop(sim, MIN(budget_excess(&sim->budget),
+                                     EVICT_BATCH));
+
+    for (int i = 0; i < EVICT_BATCH && evict_want(sim) &&
+                    sim->map.count[PAGE_RESIDENT]; i++) {
+        evict(sim);
+    }
+    return evict_want(sim) || (dropped && budget_excess(&sim->budget));
+}
+
+void cache_sim_evict(CacheSim *sim)
+{
+    while (evict_run(sim)) {
+        g_assert_cmpuint(sim->map.count[PAGE_RESIDENT], >, 0);
+    }
+}
+
+static void take(CacheSim *sim)
+{
+    for (int i = 0; !budget_take(&sim->budget); i++) {
+        /* Room has to come by evictions, and soon. */
+        g_assert_cmpint(i, <, 10);
+        evict_run(sim);
+    }
+    g_assert_cmpuint(sim->budget.used, <=, sim->budget.limit);
+}
+
+void cache_sim_touch(CacheSim *sim, uint32_t index)
+{
+    Page *page = page_map_get(&sim->map, index);
+
+    sim->touches++;
+    switch (page->state) {
+    case PAGE_ZERO:
+        take(sim);
+        sim->zero_fills++;
+        break;
+    case PAGE_STANDBY:
+        replacement_refaulted(page);
+        standby_set(&sim->standby, page->slot, SLOT_EMPTY);
+        sim->refaults++;
+        break;
+    case PAGE_REMOTE:
+        take(sim);
+        replacement_fetched(&sim->replacement, page, sim->budget.target);
+        page_map_move(&sim->map, index, PAGE_FETCHING);
+        sim->fetched++;
+        break;
+    default:
+        return;
+    }
+    page_map_move(&sim->map, index, PAGE_RESIDENT);
+    cache_sim_evict(sim);
+}
+
+void cache_sim_touch_range(CacheSim *sim, uint32_t first, uint32_t nr)
+{
+    for (uint32_t i = first; i < first + nr; i++) {
+        cache_sim_touch(sim, i);
+    }
+}
+
+uint32_t cache_sim_local(const CacheSim *sim, uint32_t first, uint32_t nr)
+{
+    uint32_t local = 0;
+
+    for (uint32_t i = first; i < first + nr; i++) {
+        local += sim->map.pages[i].state == PAGE_RESIDENT ||
+                 sim->map.pages[i].state == PAGE_STANDBY;
+    }
+    return local;
+}
+
+bool cache_sim_sane(const CacheSim *sim)
+{
+    return page_map_sane(&sim->map) &&
+           sim->standby.filled == sim->map.count[PAGE_STANDBY] &&
+           sim->budget.used == sim->map.count[PAGE_RESIDENT] +
+                               sim->standby.filled &&
+           sim->budget.used <= sim->budget.limit;
+}

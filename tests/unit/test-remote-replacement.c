@@ -1,0 +1,273 @@
+/*
+ * Unit tests: which pages stay in the cache
+ *
+ * By what a guest would notice: how often it has to wait for the store.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "remote-cache-sim.h"
+
+/* From the smallest cache that is allowed to one of 32 MiB. */
+static const uint32_t caches[] = { 32, 180, 1000, 8192 };
+
+/* A VM with twelve times the cache, all of it in use: that is where it gets. */
+static void init_full(CacheSim *sim, uint32_t cache)
+{
+    cache_sim_init(sim, 12 * cache, cache);
+    cache_sim_touch_range(sim, 0, 12 * cache);
+    cache_sim_reset(sim);
+}
+
+static void touch_random(CacheSim *sim, uint32_t first, uint32_t nr,
+                         uint32_t times)
+{
+    while (times--) {
+        cache_sim_touch(sim, first + g_test_rand_int_range(0, nr));
+    }
+}
+
+/*
+ * If this fails, a backup that reads all of memory once throws out what the
+ * guest works with meanwhile.
+ */
+static void check_scan(uint32_t cache)
+{
+    uint32_t hot = cache / 4, scan = 10 * cache;
+    uint64_t hot_fetched = 0;
+    CacheSim sim;
+
+    init_full(&sim, cache);
+    touch_random(&sim, 0, hot, 8 * cache);
+    for (uint32_t i = 0; i < scan; i++) {
+        uint64_t before;
+
+        cache_sim_touch(&sim, 2 * cache + i);
+        before = sim.fetched;
+        cache_sim_touch(&sim, i % hot);
+        hot_fetched += sim.fetched - before;
+    }
+    g_test_message("cache of %u pages: %" PRIu64 " of %u scanned pages cost "
+                   "one in use", cache, hot_fetched, scan);
+    /* First in, first out: one of four. */
+    g_assert_cmpuint(hot_fetched, <=, scan / 8);
+    g_assert_cmpuint(cache_sim_local(&sim, 0, hot), >=, hot - hot / 8);
+    g_assert_true(cache_sim_sane(&sim));
+    cache_sim_destroy(&sim);
+}
+
+/* If this fails, what is used often has to be fetched as often as the rest. */
+static void check_hot_and_cold(uint32_t cache)
+{
+    uint32_t hot = cache / 2, hot_touches = 0;
+    uint64_t hot_fetched = 0;
+    CacheSim sim;
+
+    init_full(&sim, cache);
+    for (uint32_t i = 0; i < 80 * cache; i++) {
+        bool is_hot = i % 5;
+        uint64_t before = sim.fetched;
+
+        touch_random(&sim, 0, is_hot ? hot : sim.map.nr, 1);
+        if (is_hot && i > 40 * cache) {
+            hot_touches++;
+            hot_fetched += sim.fetched - before;
+        }
+    }
+    g_test_message("cache of %u pages: %" PRIu64 " of %u touches of the hot "
+                   "half", cache, hot_fetched, hot_touches);
+    g_assert_cmpuint(hot_fetched, <, hot_touches / 10);
+    cache_sim_destroy(&sim);
+}
+
+/* If this fails, a guest that fits in its cache never comes to rest. */
+static void check_loop_that_fits(uint32_t cache)
+{
+    uint32_t loop = cache * 9 / 10;
+    CacheSim sim;
+
+    init_full(&sim, cache);
+    /* Standby is as full, and pages are as protected, as they ever are. */
+    touch_random(&sim, 0, 4 * cache, 16 * cache);
+    for (int i = 0; i < 10; i++) {
+        cache_sim_touch_range(&sim, 0, loop);
+    }
+    cache_sim_reset(&sim);
+    cache_sim_touch_range(&sim, 0, loop);
+    g_assert_cmpuint(sim.fetched, ==, 0);
+    g_assert_cmpuint(sim.refaults, ==, 0);
+    g_assert_cmpuint(sim.evicted, ==, 0);
+    cache_sim_destroy(&sim);
+}
+
+/*
+ * If this fails, what was in use once keeps the cache, and who works with
+ * other pages now waits for the store for ever.
+ */
+static void check_phase_change(uint32_t cache)
+{
+    uint32_t set = cache * 8 / 10;
+    CacheSim sim;
+
+    init_full(&sim, cache);
+    /* Under pressure, so that the old set is protected as far as it can be. */
+    for (uint32_t i = 0; i < 40 * cache; i++) {
+        touch_random(&sim, 0, i % 5 ? set : 2 * cache, 1);
+    }
+    for (int i = 0; i < 10; i++) {
+        touch_random(&sim, 2 * cache, set, set);
+    }
+    cache_sim_reset(&sim);
+    touch_random(&sim, 2 * cache, set, 8 * set);
+    g_test_message("cache of %u pages: %" PRIu64 " of %" PRIu64 " touches",
+                   cache, sim.fetched, sim.touches);
+    g_assert_cmpuint(sim.fetched, <=, sim.touches / 50);
+    g_assert_cmpuint(cache_sim_local(&sim, 2 * cache, set), >=,
+                     set - set / 10);
+    cache_sim_destroy(&sim);
+}
+
+/*
+ * If this fails, a page that has shown that it is in use goes before one that
+ * came at the same time and has not.
+ */
+static void test_refaulted_stays(void)
+{
+    uint32_t used = 0, unused = 11999, next = 2000;
+    CacheSim sim;
+
+    init_full(&sim, 1000);
+    g_assert_cmpuint(sim.map.probation.youngest, ==, unused);
+    while (!sim.map.count[PAGE_STANDBY]) {
+        cache_sim_touch(&sim, next++);
+    }
+    used = sim.standby.slots[standby_index(&sim.standby,
+                                           sim.standby.head - 1)].page;
+    cache_sim_touch(&sim, used);
+    while (cache_sim_local(&sim, unused, 1)) {
+        g_assert_cmpuint(cache_sim_local(&sim, used, 1), ==, 1);
+        cache_sim_touch(&sim, next++);
+    }
+    cache_sim_destroy(&sim);
+}
+
+/* If this fails, a page that is used once is never let go. */
+static void test_all_go(void)
+{
+    CacheSim sim;
+
+    init_full(&sim, 180);
+    touch_random(&sim, 0, 90, 4000);
+    for (int i = 0; i < 64 * 180; i++) {
+        cache_sim_touch(&sim, 180 + i % (11 * 180));
+    }
+    g_assert_cmpuint(cache_sim_local(&sim, 0, 90), ==, 0);
+    cache_sim_destroy(&sim);
+}
+
+/* If this fails, an empty cache, or one full of pages in use, hangs a pager. */
+static void test_corners(void)
+{
+    Replacement r = { 0 };
+    PageMap map;
+
+    g_assert_true(page_map_init(&map, 100));
+    for (int i = 0; i < 64; i++) {
+        g_assert_cmpuint(replacement_victim(&r, &map), ==, PAGE_NONE);
+    }
+    for (uint32_t i = 0; i < 100; i++) {
+        Page *page = page_map_get(&map, i);
+
+        replacement_refaulted(page);
+        page_map_move(&map, i, PAGE_RESIDENT);
+    }
+    for (uint32_t i = 0; i < 100; i++) {
+        uint32_t victim = replacement_victim(&r, &map);
+
+        g_assert_cmpuint(victim, <, 100);
+        page_map_move(&map, victim, PAGE_STANDBY);
+        g_assert_true(page_map_sane(&map));
+    }
+    g_assert_cmpuint(replacement_victim(&r, &map), ==, PAGE_NONE);
+    page_map_destroy(&map);
+}
+
+/* If this fails, so do the first pages after four billion drops. */
+static void test_wrap(void)
+{
+    CacheSim sim;
+
+    cache_sim_init(&sim, 12000, 1000);
+    sim.replacement.drops = UINT32_MAX - 2000;
+    sim.replacement.turns = UINT32_MAX - 2000;
+    cache_sim_touch_range(&sim, 0, 12000);
+    touch_random(&sim, 0, 500, 8000);
+    cache_sim_reset(&sim);
+    touch_random(&sim, 0, 500, 8000);
+    g_assert_cmpuint(sim.fetched, ==, 0);
+    g_assert_true(cache_sim_sane(&sim));
+    cache_sim_destroy(&sim);
+}
+
+static void random_resize(CacheSim *sim)
+{
+    budget_set_target(&sim->budget, g_test_rand_int_range(BUDGET_MIN_PAGES,
+                                                          sim->map.nr + 1));
+    cache_sim_evict(sim);
+}
+
+/* Touches and resizes in any order: nothing is lost, and nothing hangs. */
+static void test_random(void)
+{
+    CacheSim sim;
+
+    cache_sim_init(&sim, 300, 60);
+    for (int i = 0; i < 50000; i++) {
+        uint32_t first = g_test_rand_int_range(0, 300);
+
+        switch (g_test_rand_int_range(0, 40)) {
+        case 0:
+            random_resize(&sim);
+            break;
+        case 1:
+            cache_sim_touch_range(&sim, first,
+                                  g_test_rand_int_range(0, 300 - first + 1));
+            break;
+        default:
+            cache_sim_touch(&sim, first);
+            break;
+        }
+        g_assert_true(cache_sim_sane(&sim));
+    }
+    cache_sim_destroy(&sim);
+}
+
+static void test_cache(gconstpointer opaque)
+{
+    void (*check)(uint32_t cache) = opaque;
+
+    for (int i = 0; i < ARRAY_SIZE(caches); i++) {
+        check(caches[i]);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_data_func("/remote-memory/replacement/scan", check_scan,
+                         test_cache);
+    g_test_add_data_func("/remote-memory/replacement/hot-and-cold",
+                         check_hot_and_cold, test_cache);
+    g_test_add_data_func("/remote-memory/replacement/loop-that-fits",
+                         check_loop_that_fits, test_cache);
+    g_test_add_data_func("/remote-memory/replacement/phase-change",
+                         check_phase_change, test_cache);
+    g_test_add_func("/remote-memory/replacement/refaulted-stays",
+                    test_refaulted_stays);
+    g_test_add_func("/remote-memory/replacement/all-go", test_all_go);
+    g_test_add_func("/remote-memory/replacement/corners", test_corners);
+    g_test_add_func("/remote-memory/replacement/wrap", test_wrap);
+    g_test_add_func("/remote-memory/replacement/random", test_random);
+    return g_test_run();
+}
