@@ -25,6 +25,13 @@ run: deps
 check:
 	@scripts/check
 
+# What a peer needs may be missing: its rows are skipped.
+bench:
+	@scripts/deps build
+	@scripts/deps test guest bench || echo 'Note: some rows will be skipped'
+	@$(MAKE) all
+	@set -f; tests/bench/bench $(if $(filter-out 0,$(QUICK)),--quick) $(ROWS)
+
 check-hooks check-functions:
 	@scripts/$@
 
@@ -43,6 +50,8 @@ help:
 	@echo 'make deps       install the packages that building and testing need'
 	@echo 'make run        from nothing to a guest under memory pressure'
 	@echo 'make check      from nothing to all tests; scripts/check SUITE... for some'
+	@echo 'make bench      from nothing to measurements against what else there is;'
+	@echo '                QUICK=1 for a short run, ROWS="ID..." for some'
 	@echo 'make checkpatch, check-functions, check-hooks'
 	@echo '                style, length of functions, size of the patches'
 	@echo 'make clean      remove what was built'
@@ -50,4 +59,4 @@ help:
 	@echo
 	@echo 'To choose options, run ./configure first; ./configure --help lists them.'
 
-.PHONY: all deps run check check-hooks check-functions checkpatch clean distclean help
+.PHONY: all deps run check bench check-hooks check-functions checkpatch clean distclean help

@@ -182,13 +182,13 @@ def check_emulator():
         probe_remote_memory()
 
 
-def make_guest():
+def make_guest(script=ROOT / 'tests/guest/build-guest'):
     """Make the guest, if that has not been done."""
-    done = subprocess.run([ROOT / 'tests/guest/build-guest'], check=False,
+    done = subprocess.run([script], check=False,
                           stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                           text=True)
     if done.returncode:
-        reason = (done.stderr.splitlines() or ['build-guest failed'])[-1]
+        reason = (done.stderr.splitlines() or [f'{script} failed'])[-1]
         raise Skip(reason)
 
 
@@ -236,12 +236,12 @@ def firmware():
             for word in ('-L', path)]
 
 
-def guest_kernel(tasks, params):
+def guest_kernel(tasks, params, image=GUEST / 'initramfs.cpio.gz'):
     """Command line that boots the test guest; see init for the parameters."""
     words = [KERNEL_ARGS, f'rm.task={tasks}']
     words += [f'rm.{key}={value}' for key, value in params.items()]
     return ['-kernel', str(GUEST / 'vmlinux'),
-            '-initrd', str(GUEST / 'initramfs.cpio.gz'),
+            '-initrd', str(image),
             '-append', ' '.join(words)]
 
 

@@ -1,0 +1,124 @@
+"""The rows of the results, and the samples that plots are made from.
+
+Samples of hostjobs.py are named JOB.FIGURE, those of guestjobs.py
+WORKLOAD.PEER.PERCENT.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+from results import Row
+
+FLOOR = 'bare userfaultfd'
+BEST = 'best placement'
+
+
+def _host_rows():
+    yield Row('fault-ram', 'p50 of a demand fault, in-process store, cache '
+              'full and evicting', 'us', 'fault-ram.p50',
+              f'{FLOOR}, {BEST}', ('floor-copy-*.p50',))
+    yield Row('fault-ram-p99', 'the same, p99', 'us', 'fault-ram.p99',
+              f'{FLOOR}, {BEST}', ('floor-copy-*.p99',))
+    yield Row('fault-ram-write', 'p50 of a demand fault that writes, so that '
+              'each page is written back', 'us', 'fault-ram-write.p50',
+              f'{FLOOR}, {BEST}', ('floor-copy-*.p50',))
+    yield Row('fault-ram-move', 'p50 of a demand fault as in fault-ram', 'us',
+              'fault-ram.p50', 'bare userfaultfd that evicts',
+              ('floor-move-*.p50',))
+    yield Row('fault-memcached', 'p50 of a demand fault, memcached, cache '
+              'full and evicting', 'us', 'fault-memcached.p50',
+              f'{FLOOR} + libmemcached get',
+              ('floor-copy-*.p50', 'store-get-*.p50'))
+    yield Row('fault-memcached-p99', 'the same, p99', 'us',
+              'fault-memcached.p99', f'{FLOOR} + libmemcached get',
+              ('floor-copy-*.p99', 'store-get-*.p99'))
+    yield Row('shards2', 'faults/s of two shards and two faulting threads',
+              '1/s', 'shards-2.rate', 'one of each', ('shards-1.rate',))
+    yield Row('floor-shards2', 'faults/s of two bare userfaultfds that evict, '
+              'and two faulting threads', '1/s', 'floor-pair.rate',
+              'one of each', ('floor-move-same.rate',))
+    yield Row('size1t', 'p50 of a fault with a backend of 1 TiB', 'us',
+              'size1t.p50', 'backend as large as the set', ('fault-ram.p50',))
+    yield Row('size1t-mean', 'the same, mean', 'us', 'size1t.mean',
+              'backend as large as the set', ('fault-ram.mean',))
+
+
+def _floor_rows():
+    places = {'same': 'both on one CPU', 'split': 'on two CPUs',
+              'spin': 'on two CPUs, polling', 'free': 'anywhere'}
+    for place, words in places.items():
+        yield Row(f'floor-copy-{place}', f'p50 of a bare fault, {words}', 'us',
+                  f'floor-copy-{place}.p50')
+    for place, words in places.items():
+        yield Row(f'floor-move-{place}', 'p50 of a bare fault with eviction, '
+                  f'{words}', 'us', f'floor-move-{place}.p50')
+    for place in ('same', 'split', 'free'):
+        yield Row(f'store-get-{place}', 'p50 of a get by libmemcached, '
+                  f'{places[place]}', 'us', f'store-get-{place}.p50')
+    yield Row('store-put', 'p50 of a set by libmemcached, both on one CPU',
+              'us', 'store-put.p50')
+
+
+def _guest_rows():
+    yield Row('touch25-zram', 'random touch at 25 %, in-process store', '1/s',
+              'touch.remote.25', 'host swap on zram', ('touch.zram.25',))
+    yield Row('touch25-nbd', 'random touch at 25 %, memcached', '1/s',
+              'touch.memcached.25', 'guest swap on NBD', ('touch.nbd.25',))
+    yield Row('scan25-prefetch', 'sequential scan at 25 %, in-process store',
+              'MB/s', 'scan.remote.25', 'prefetch=off',
+              ('scan.remote-off.25',))
+    yield Row('scan25-zram', 'the same', 'MB/s', 'scan.remote.25',
+              'host swap on zram', ('scan.zram.25',))
+    yield Row('random-prefetch', 'random touch at 25 %, in-process store',
+              '1/s', 'touch.remote.25', 'prefetch=off',
+              ('touch.remote-off.25',))
+    yield _slowdown('slowdown50-sort', 'quicksort at 50 %', 'sort', 50)
+    yield _slowdown('slowdown50-bfs', 'breadth-first search at 50 %', 'bfs',
+                    50)
+    yield _slowdown('slowdown50-zipf', 'Zipf access at 50 %, per operation',
+                    'zipf', 50)
+    redis = [f'redis-{command}' for command in ('get', 'set', 'lrange')]
+    for workload in redis:
+        yield _slowdown(f'slowdown50-{workload}',
+                        f'{workload} at 50 %, per operation', workload, 50)
+    yield Row('slowdown50-redis', 'Redis at 50 %, average of the three',
+              average=tuple(f'slowdown50-{name}' for name in redis),
+              peer='100 % local')
+    yield Row('slowdown50', 'average time at 50 %', peer='100 % local',
+              average=tuple(f'slowdown50-{name}'
+                            for name in ('sort', 'bfs', 'zipf', 'redis')))
+    yield _slowdown('sort12', 'quicksort at 12.5 %', 'sort', 12)
+
+
+# Workloads that are measured as operations/s; the others as seconds.
+RATES = ('zipf', 'redis-get', 'redis-set', 'redis-lrange')
+
+
+def _slowdown(name, what, workload, percent):
+    rate = workload in RATES
+    return Row(name, what, 'us' if rate else 's',
+               f'{workload}.remote.{percent}', '100 % local',
+               (f'{workload}.remote.100',), inverse=rate)
+
+
+ROWS = [*_host_rows(), *_guest_rows(), *_floor_rows()]
+
+# Percent of the working set that is local, as in names of samples.
+SHARES = {100: 1, 50: 0.5, 25: 0.25, 12: 0.125}
+
+# What the plots of throughput and slow-down show.
+THROUGHPUT = ('touch', 'scan')
+PEERS = ('remote', 'zram', 'file', 'nbd')
+SLOWDOWN = ('sort', 'bfs', 'zipf', 'redis-get', 'redis-set', 'redis-lrange')
+
+
+def plot_samples(quick):
+    """Names of the samples that plots need, beside those of rows. A quick run
+    has only the ends of lines, and leaves out the slowest."""
+    shares = (100, 25) if quick else tuple(SHARES)
+    peers = ('remote', 'zram') if quick else PEERS
+    names = [f'{workload}.{peer}.{percent}' for workload in THROUGHPUT
+             for peer in peers for percent in shares]
+    if not quick:
+        names += [f'{workload}.remote.{percent}' for workload in SLOWDOWN
+                  for percent in shares]
+    return names
