@@ -1,0 +1,160 @@
+/*
+ * QTest: what the tests of memory-backend-remote share
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/units.h"
+#include "qobject/qlist.h"
+#include "remote-memory-lib.h"
+
+/* Machine */
+
+QTestState *rm_start(const char *objects)
+{
+    return qtest_initf("-nodefaults -machine q35,memory-backend=ram0 -m 64M "
+                       "%s", objects);
+}
+
+QDict *rm_query(QTestState *qts, const char *id)
+{
+    QDict *resp = qtest_qmp(qts, "{ 'execute': 'query-remote-memory' }");
+    QListEntry *entry;
+    QDict *found = NULL;
+
+    QLIST_FOREACH_ENTRY(qdict_get_qlist(resp, "return"), entry) {
+        QDict *info = qobject_to(QDict, qlist_entry_obj(entry));
+
+        if (!strcmp(qdict_get_str(info, "id"), id)) {
+            found = qobject_ref(info);
+        }
+    }
+    qobject_unref(resp);
+    g_assert_nonnull(found);
+    return found;
+}
+
+uint64_t rm_query_member(QTestState *qts, const char *member)
+{
+    QDict *info = rm_query(qts, "ram0");
+    uint64_t value = qdict_get_int(info, member);
+
+    qobject_unref(info);
+    return value;
+}
+
+void rm_set_cache_size(QTestState *qts, uint64_t size)
+{
+    qtest_qmp_assert_success(qts, "{ 'execute': "
+                             "'remote-memory-set-cache-size', 'arguments': "
+                             "{ 'id': 'ram0', 'cache-size': %" PRIu64 " } }",
+                             size);
+}
+
+void rm_set_fault(QTestState *qts, const char *property, double value)
+{
+    qtest_qmp_assert_success(qts, "{ 'execute': 'qom-set', 'arguments': { "
+                             "'path': '/objects/f0', 'property': %s, "
+                             "'value': %f } }", property, value);
+}
+
+void rm_check_sane(QTestState *qts)
+{
+    QDict *resp = qtest_qmp(qts, "{ 'execute': 'qom-get', 'arguments': { "
+                            "'path': '/objects/ram0', "
+                            "'property': 'x-consistent' } }");
+    QDict *info = rm_query(qts, "ram0");
+    uint64_t resident = qdict_get_int(info, "resident-size");
+    uint64_t standby = qdict_get_int(info, "standby-size");
+
+    g_assert_true(qdict_get_bool(resp, "return"));
+    g_assert_cmpuint(resident + standby + qdict_get_int(info, "remote-size") +
+                     qdict_get_int(info, "zero-size"), ==,
+                     qdict_get_int(info, "size"));
+    g_assert_cmpuint(resident + standby +
+                     qdict_get_int(info, "in-flight-size"), <=,
+                     qdict_get_int(info, "cache-size"));
+    qobject_unref(info);
+    qobject_unref(resp);
+}
+
+void rm_make_page(uint8_t *page, uint64_t index, unsigned version)
+{
+    uint64_t *words = (uint64_t *)page;
+    uint64_t x = index * 0x9e3779b97f4a7c15ull + version;
+
+    for (int i = 0; i < PAGE / 8; i++) {
+        x = x * 6364136223846793005ull + 1442695040888963407ull;
+        words[i] = index % 5 ? x : 0;
+    }
+}
+
+void rm_write_pages(QTestState *qts, uint64_t first, uint64_t nr,
+                    unsigned version)
+{
+    uint8_t page[PAGE];
+
+    for (uint64_t i = first; i < first + nr; i++) {
+        rm_make_page(page, i, version);
+        qtest_bufwrite(qts, BASE + i * PAGE, page, PAGE);
+    }
+}
+
+void rm_check_pages(QTestState *qts, uint64_t first, uint64_t nr,
+                    unsigned version)
+{
+    uint8_t want[PAGE], got[PAGE];
+
+    for (uint64_t i = first; i < first + nr; i++) {
+        rm_make_page(want, i, version);
+        qtest_bufread(qts, BASE + i * PAGE, got, PAGE);
+        g_assert_cmpmem(got, PAGE, want, PAGE);
+    }
+}
+
+/* Commands */
+
+void rm_assert_error(QTestState *qts, const char *class, const char *text,
+                     QDict *args, const char *command)
+{
+    QDict *resp = qtest_qmp(qts, "{ 'execute': %s, 'arguments': %p }",
+                            command, args);
+    QDict *error = qdict_get_qdict(resp, "error");
+
+    g_assert_nonnull(error);
+    g_assert_cmpstr(qdict_get_str(error, "class"), ==, class);
+    if (!strstr(qdict_get_str(error, "desc"), text)) {
+        g_error("'%s' is not in '%s'", text, qdict_get_str(error, "desc"));
+    }
+    qobject_unref(resp);
+}
+
+void rm_wait_status(QTestState *qts, const char *status)
+{
+    for (;;) {
+        QDict *resp = qtest_qmp(qts, "{ 'execute': 'query-status' }");
+        bool done = !strcmp(qdict_get_str(qdict_get_qdict(resp, "return"),
+                                          "status"), status);
+
+        qobject_unref(resp);
+        if (done) {
+            return;
+        }
+        g_usleep(10000);
+    }
+}
+
+/* Program */
+
+int rm_run(int argc, char **argv, const RmTest *tests)
+{
+    g_test_init(&argc, &argv, NULL);
+    for (; tests->name; tests++) {
+        g_autofree char *path = g_strdup_printf("/remote-memory/%s",
+                                                tests->name);
+
+        qtest_add_func(path, tests->func);
+    }
+    return g_test_run();
+}

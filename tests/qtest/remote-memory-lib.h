@@ -1,0 +1,82 @@
+/*
+ * QTest: what the tests of memory-backend-remote share
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef REMOTE_MEMORY_LIB_H
+#define REMOTE_MEMORY_LIB_H
+
+#include "libqtest.h"
+#include "qobject/qdict.h"
+
+#define PAGE 4096
+/* Where the tests write: beyond what firmware and VGA use. */
+#define BASE (4 * MiB)
+
+/* The object under test, and a store that can be made to fail. */
+#define RAM0 "-object memory-backend-remote,id=ram0,size=64M"
+#define FAULTY "-object remote-store-ram,id=s0 " \
+               "-object remote-store-fault,id=f0,store=s0 "
+
+/**
+ * struct RmTest - a test
+ * @name: its path, below /remote-memory/
+ * @func: the test
+ */
+typedef struct RmTest {
+    const char *name;
+    void (*func)(void);
+} RmTest;
+
+/** rm_run: main() of a test program; @tests end with one without name */
+int rm_run(int argc, char **argv, const RmTest *tests);
+
+/** rm_start: start a VM of 64 MiB whose RAM is the object "ram0" */
+QTestState *rm_start(const char *objects);
+
+/** rm_query: what query-remote-memory says of a backend; the caller's */
+QDict *rm_query(QTestState *qts, const char *id);
+
+/** rm_query_member: a figure of what it says of "ram0" */
+uint64_t rm_query_member(QTestState *qts, const char *member);
+
+/** rm_set_cache_size: of "ram0"; returns at once */
+void rm_set_cache_size(QTestState *qts, uint64_t size);
+
+/** rm_set_fault: change a property of "f0", a remote-store-fault */
+void rm_set_fault(QTestState *qts, const char *property, double value);
+
+/** rm_check_sane: all records of "ram0" agree, and the bound holds */
+void rm_check_sane(QTestState *qts);
+
+/**
+ * rm_make_page: contents that depend on page and version
+ *
+ * Every fifth page is zero.
+ */
+void rm_make_page(uint8_t *page, uint64_t index, unsigned version);
+
+/** rm_write_pages: write @nr pages from @first on */
+void rm_write_pages(QTestState *qts, uint64_t first, uint64_t nr,
+                    unsigned version);
+
+/** rm_check_pages: read them, and see that they are what was written */
+void rm_check_pages(QTestState *qts, uint64_t first, uint64_t nr,
+                    unsigned version);
+
+/**
+ * rm_assert_error: a command is refused
+ * @qts: the VM
+ * @class: of the error
+ * @text: part of its description
+ * @args: the command's arguments; taken over
+ * @command: the command
+ */
+void rm_assert_error(QTestState *qts, const char *class, const char *text,
+                     QDict *args, const char *command);
+
+/** rm_wait_status: until the VM's status is this */
+void rm_wait_status(QTestState *qts, const char *status);
+
+#endif
