@@ -104,13 +104,12 @@ uint32_t budget_evict_want(const Budget *budget, uint32_t standby);
 void budget_evicted(Budget *budget, uint32_t n);
 
 /**
- * budget_spare: is there room for pages that nobody waits for?
+ * budget_spare: how much room is there for pages that nobody waits for?
  * @budget: the budget
- * @n: how many
  *
  * Half of the reserve is left to those that somebody waits for.
  */
-bool budget_spare(const Budget *budget, uint32_t n);
+uint32_t budget_spare(const Budget *budget);
 
 /** budget_fetch_depth: how many fetches may be in flight, at least 1 */
 uint32_t budget_fetch_depth(const Budget *budget);

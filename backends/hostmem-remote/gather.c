@@ -10,6 +10,7 @@
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
+#include "qemu/cutils.h"
 #include "qemu/lockable.h"
 #include "qemu/thread.h"
 #include "qemu/timer.h"
@@ -18,8 +19,8 @@
 #include <sched.h>
 #include <sys/syscall.h>
 
-/* As IOThreads have by default: apart, polling saves some of the wake-ups. */
-#define POLL_APART_NS 32768
+/* As IOThreads have by default. */
+#define POLL_MAX_NS 32768
 
 /**
  * struct Held - a thread whose affinity was changed
@@ -114,6 +115,61 @@ static bool held_take(uint32_t tid, int cpu)
     return true;
 }
 
+/*
+ * A thread inherits the affinity of the one that makes it, for good.  So those
+ * that were made by somebody who was held, such as workers of a thread pool,
+ * have to be found and let go, too: they are new, and where they should be is
+ * one CPU.
+ */
+static GArray *list_tasks(void)
+{
+    GArray *tasks = g_array_new(false, false, sizeof(uint32_t));
+    DIR *dir = opendir("/proc/self/task");
+    struct dirent *entry;
+
+    while (dir && (entry = readdir(dir))) {
+        unsigned long number;
+        uint32_t tid;
+
+        if (!qemu_strtoul(entry->d_name, NULL, 10, &number)) {
+            tid = number;
+            g_array_append_val(tasks, tid);
+        }
+    }
+    if (dir) {
+        closedir(dir);
+    }
+    return tasks;
+}
+
+static bool is_in(const GArray *tasks, uint32_t tid)
+{
+    for (guint i = 0; i < tasks->len; i++) {
+        if (g_array_index(tasks, uint32_t, i) == tid) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Let threads go that are not among @before.  With held_lock. */
+static void free_children(const GArray *before, int cpu,
+                          const cpu_set_t *allowed)
+{
+    g_autoptr(GArray) tasks = list_tasks();
+
+    for (guint i = 0; i < tasks->len; i++) {
+        uint32_t tid = g_array_index(tasks, uint32_t, i);
+        cpu_set_t now;
+
+        if (!is_in(before, tid) && !held_find(tid) &&
+            thread_allowed(tid, &now) && CPU_COUNT(&now) == 1 &&
+            CPU_ISSET(cpu, &now)) {
+            sched_setaffinity(tid, sizeof(*allowed), allowed);
+        }
+    }
+}
+
 /* With held_lock. */
 static void held_give_back(uint32_t tid)
 {
@@ -170,29 +226,58 @@ static void gather_together(Gather *g)
         if (!held_take(g->pager_tid, cpu)) {
             return;
         }
+        g->tasks = list_tasks();
         for (unsigned i = 0; i < g->nr; i++) {
             g->threads[i].held = held_take(g->threads[i].tid, cpu);
             moved += g->threads[i].held;
         }
     }
-    /* Who polls keeps the others from running. */
-    aio_context_set_poll_params(g->ctx, 0, 0, 0, &error_abort);
     trace_remote_memory_gather(g->pager_tid, cpu, moved);
 }
 
 static void gather_apart(Gather *g)
 {
     WITH_QEMU_LOCK_GUARD(&held_lock) {
+        Held *pager = held_find(g->pager_tid);
+
         for (unsigned i = 0; i < g->nr; i++) {
             if (g->threads[i].held) {
                 held_give_back(g->threads[i].tid);
                 g->threads[i].held = false;
             }
         }
+        if (pager && g->tasks) {
+            free_children(g->tasks, pager->cpu, &pager->allowed);
+        }
+        g_clear_pointer(&g->tasks, g_array_unref);
         held_give_back(g->pager_tid);
     }
-    aio_context_set_poll_params(g->ctx, POLL_APART_NS, 0, 0, &error_abort);
     trace_remote_memory_gather(g->pager_tid, -1, 0);
+}
+
+/* Who polls keeps those on its CPU from running, and seems to be at work. */
+static void set_polling(Gather *g, bool on)
+{
+    aio_context_set_poll_params(g->ctx, on ? POLL_MAX_NS : 0, 0, 0,
+                                &error_abort);
+}
+
+static void enter(Gather *g, PlacementState state)
+{
+    if (state == PLACEMENT_TOGETHER) {
+        gather_together(g);
+    } else if (state == PLACEMENT_POLLING) {
+        set_polling(g, true);
+    }
+}
+
+static void leave(Gather *g, PlacementState state)
+{
+    if (state == PLACEMENT_TOGETHER) {
+        gather_apart(g);
+    } else if (state == PLACEMENT_POLLING) {
+        set_polling(g, false);
+    }
 }
 
 /* Windows */
@@ -200,7 +285,7 @@ static void gather_apart(Gather *g)
 static void window_begin(Gather *g)
 {
     /* Those that are held have to be known when they are let go. */
-    if (!g->placement.together) {
+    if (g->placement.state != PLACEMENT_TOGETHER) {
         g->nr = 0;
         g->cpu_time = thread_cpu_time(g->pager_tid);
     }
@@ -218,17 +303,13 @@ static int64_t window_busy(Gather *g)
 
 static void window_end(Gather *g)
 {
-    int64_t busy = g->placement.together ? 0 : window_busy(g);
+    PlacementState was = g->placement.state, state;
 
-    switch (placement_advise(&g->placement, get_clock(), busy)) {
-    case PLACEMENT_GATHER:
-        gather_together(g);
-        break;
-    case PLACEMENT_RELEASE:
-        gather_apart(g);
-        break;
-    case PLACEMENT_KEEP:
-        break;
+    state = placement_advise(&g->placement, get_clock(),
+                             was == PLACEMENT_APART ? window_busy(g) : 0);
+    if (state != was) {
+        leave(g, was);
+        enter(g, state);
     }
     window_begin(g);
 }
@@ -243,10 +324,14 @@ static void timer_start(Gather *g)
 static void window_timer(void *opaque)
 {
     Gather *g = opaque;
-    bool idle = !g->placement.faults && !g->placement.together;
+    bool idle = !g->placement.faults &&
+                g->placement.state == PLACEMENT_APART;
 
     g->timer_set = false;
-    window_end(g);
+    /* A window that began a moment ago says nothing yet. */
+    if (get_clock() - g->placement.since >= PLACEMENT_WINDOW_NS) {
+        window_end(g);
+    }
     if (!idle) {
         timer_start(g);
     }
@@ -259,7 +344,7 @@ static void thread_seen(Gather *g, uint32_t tid)
             return;
         }
     }
-    if (g->nr < GATHER_THREADS && !g->placement.together) {
+    if (g->nr < GATHER_THREADS && g->placement.state != PLACEMENT_TOGETHER) {
         g->threads[g->nr++] = (GatherThread) {
             .tid = tid,
             .cpu_time = thread_cpu_time(tid),
@@ -267,15 +352,31 @@ static void thread_seen(Gather *g, uint32_t tid)
     }
 }
 
+static void first_fault(Gather *g)
+{
+    cpu_set_t allowed;
+
+    g->pager_tid = qemu_get_thread_id();
+    placement_init(&g->placement, get_clock());
+    window_begin(g);
+    /* With one CPU there is nothing to choose. */
+    g->one_cpu = thread_allowed(g->pager_tid, &allowed) &&
+                 CPU_COUNT(&allowed) == 1;
+    set_polling(g, false);
+}
+
 void gather_fault(Gather *g, uint32_t tid)
 {
     if (!g->pager_tid) {
-        g->pager_tid = qemu_get_thread_id();
-        placement_init(&g->placement, get_clock());
-        window_begin(g);
+        first_fault(g);
+    }
+    if (g->one_cpu) {
+        return;
     }
     if (!g->timer_set) {
         timer_start(g);
+        placement_restart(&g->placement, get_clock());
+        window_begin(g);
     }
     thread_seen(g, tid);
     if (placement_fault(&g->placement)) {
@@ -296,10 +397,8 @@ Gather *gather_new(AioContext *ctx)
 void gather_stop(Gather *g)
 {
     timer_del(g->timer);
-    if (g->placement.together) {
-        g->placement.together = false;
-        gather_apart(g);
-    }
+    leave(g, g->placement.state);
+    placement_init(&g->placement, get_clock());
 }
 
 void gather_free(Gather *g)

@@ -31,8 +31,10 @@ typedef struct GatherThread {
  * @ctx: the pager's
  * @timer: ends windows in which little happens
  * @timer_set: it runs
+ * @one_cpu: the pager's thread may run on one CPU only
  * @cpu_time: what the pager's thread had used when the window began, in ns
  * @pager_tid: the pager's thread
+ * @tasks: all threads of this process when they were gathered, or %NULL
  * @nr: how many of @threads are known
  * @threads: those that faulted
  *
@@ -43,8 +45,10 @@ typedef struct Gather {
     AioContext *ctx;
     QEMUTimer *timer;
     bool timer_set;
+    bool one_cpu;
     int64_t cpu_time;
     uint32_t pager_tid;
+    GArray *tasks;
     unsigned nr;
     GatherThread threads[GATHER_THREADS];
 } Gather;
@@ -54,9 +58,9 @@ typedef struct Gather {
  * @ctx: the pager's context, which nobody else uses
  *
  * Any thread.  Gathering changes the CPU affinity of the pager's thread and of
- * those that fault most, for less than a second at a time and always within
- * what each is allowed, and gives it back, unless somebody else has changed it
- * meanwhile.  Where that is forbidden, nothing happens.
+ * up to GATHER_THREADS that fault, for less than a second at a time and always
+ * within what each is allowed, and gives it back, unless somebody else has
+ * changed it meanwhile.  Where that is forbidden, nothing happens.
  */
 Gather *gather_new(AioContext *ctx);
 

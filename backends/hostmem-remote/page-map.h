@@ -26,10 +26,13 @@
  *     RESIDENT   STANDBY    evict.c            moved into a standby slot
  *     STANDBY    RESIDENT   fault.c            refault: moved back, or copied
  *                                              if a put reads the slot
+ *     STANDBY    RESIDENT   prefetch.c         on the way of a stream
  *     STANDBY    REMOTE     evict.c            the store has it: dropped
  *     STANDBY    ZERO       evict.c            all zeros: dropped
- *     REMOTE     FETCHING   fetch.c            touched, or likely to be soon
+ *     REMOTE     FETCHING   fetch.c            touched
+ *     REMOTE     FETCHING   prefetch.c         likely to be touched soon
  *     FETCHING   RESIDENT   fetch.c            got, verified and placed
+ *     FETCHING   RESIDENT   prefetch.c         the same, with its neighbours
  *     FETCHING   STANDBY    prefetch.c         got and verified: a probe
  *     FETCHING   REMOTE     fetch.c            the get failed
  *     FETCHING   ZERO       fetch.c            given back while under way

@@ -10,7 +10,7 @@
 #include "shard.h"
 #include "trace.h"
 
-/* How often to look, in ms, while there are fetches and while there are none. */
+/* How often to look, in ms, while pages are fetched and while none are. */
 #define BUSY_MS 100
 #define IDLE_MS 1000
 

@@ -12,6 +12,7 @@
 #include "qemu/host-utils.h"
 #include "qemu/lockable.h"
 #include "qemu/main-loop.h"
+#include "qemu/memalign.h"
 #include "qemu/units.h"
 #include "remote-memory/remote-memory.h"
 #include "pagers.h"
@@ -467,7 +468,9 @@ RemotePager *pager_new(const PagerConfig *config, Error **errp)
     pager->error_bh = qemu_bh_new(pager_error_bh, pager);
     pager->resize_bh = qemu_bh_new(pager_resize_bh, pager);
     qemu_mutex_init(&pager->error_lock);
-    pager->shards = g_new0(RemoteShard, pager->nr_shards);
+    pager->shards = qemu_memalign(SHARD_ALIGN,
+                                  pager->nr_shards * sizeof(RemoteShard));
+    memset(pager->shards, 0, pager->nr_shards * sizeof(RemoteShard));
     for (unsigned i = 0; i < pager->nr_shards; i++) {
         pager->shards[i].pager = pager;
         pager->shards[i].index = i;
@@ -513,7 +516,7 @@ void pager_free(RemotePager *pager)
     qemu_bh_delete(pager->resize_bh);
     qemu_mutex_destroy(&pager->error_lock);
     g_free(pager->error_reason);
-    g_free(pager->shards);
+    qemu_vfree(pager->shards);
     g_free(pager->id);
     g_free(pager);
 }

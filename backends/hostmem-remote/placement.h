@@ -19,17 +19,19 @@
  *
  * Which is better shows in the time that is used.  Threads that wait for each
  * other in turn use, all together, less than one CPU: then they lose nothing
- * by sharing one, and win the wake-ups.  As soon as they would use more than
- * one CPU, they are better off apart::
+ * by sharing one, and win the wake-ups.  If they use more than one CPU, they
+ * are better off apart; then the pager polls, which spares half of the
+ * wake-ups::
  *
- *     APART ---- a window of many faults with little work ----> TOGETHER
- *       ^                                                          |
- *       +---- few faults; or from time to time, to look again -----+
+ *                +--- many faults, little work ---> TOGETHER ---+
+ *     APART -----+                                              +---> APART
+ *                +--- many faults, much work -----> POLLING ----+
  *
- * TOGETHER hides how much CPU time there would be to use, so it does not last:
- * it ends after PLACEMENT_HOLD_MIN_NS, and twice as long each time that the
- * next window APART comes to the same decision, up to PLACEMENT_HOLD_MAX_NS.
- * That also leaves the scheduler a chance to find a better CPU.
+ * Both hide how much CPU time there would be to use, so neither lasts: it ends
+ * when there are few faults, or after PLACEMENT_HOLD_MIN_NS, and after twice as
+ * long each time that the next window APART comes to the same decision, up to
+ * PLACEMENT_HOLD_MAX_NS.  That also leaves the scheduler a chance to find a
+ * better CPU.
  *
  * Pure policy: times go in, decisions come out.
  */
@@ -41,27 +43,29 @@
  * their hand-offs to matter
  */
 #define PLACEMENT_WINDOW_NS (16 * 1000 * 1000)
-/** PLACEMENT_HOLD_MIN_NS: how long to stay together at first */
+/** PLACEMENT_HOLD_MIN_NS: how long a decision holds at first */
 #define PLACEMENT_HOLD_MIN_NS (50 * 1000 * 1000)
 /** PLACEMENT_HOLD_MAX_NS: and at most */
-#define PLACEMENT_HOLD_MAX_NS (800 * 1000 * 1000)
+#define PLACEMENT_HOLD_MAX_NS (400 * 1000 * 1000)
 
-typedef enum PlacementAdvice {
-    PLACEMENT_KEEP,
-    PLACEMENT_GATHER,
-    PLACEMENT_RELEASE,
-} PlacementAdvice;
+typedef enum PlacementState {
+    PLACEMENT_APART,        /* anywhere; nobody polls */
+    PLACEMENT_TOGETHER,     /* on one CPU */
+    PLACEMENT_POLLING,      /* anywhere; the pager polls */
+} PlacementState;
 
 /**
  * struct Placement - of one pager and those that it serves
- * @together: as the advice was
+ * @state: as the advice was
+ * @decision: the last one that was not to be apart
  * @faults: in this window
  * @since: when this window began, in ns
- * @until: (together) when to look again, in ns
- * @hold: how long to stay together the next time, in ns
+ * @until: when to look again, in ns, unless apart
+ * @hold: how long the next decision holds if it is the same, in ns
  */
 typedef struct Placement {
-    bool together;
+    PlacementState state;
+    PlacementState decision;
     unsigned faults;
     int64_t since;
     int64_t until;
@@ -70,6 +74,9 @@ typedef struct Placement {
 
 /** placement_init: apart, and a window begins at @now */
 void placement_init(Placement *p, int64_t now);
+
+/** placement_restart: a window begins @now, after a time without faults */
+void placement_restart(Placement *p, int64_t now);
 
 /**
  * placement_fault: count a fault that somebody waits for
@@ -86,11 +93,13 @@ static inline bool placement_fault(Placement *p)
  * @p: the placement; a new window begins
  * @now: the time, in ns
  * @busy: CPU time that the pager and those that it served have used in this
- *     window, in ns; of no importance while they are together
+ *     window, in ns; looked at only if they are apart
  *
  * To be called when a window is full, and every PLACEMENT_WINDOW_NS while
- * there are faults or the threads are together.
+ * there are faults or the threads are not apart.
+ *
+ * Returns: the state to be in.
  */
-PlacementAdvice placement_advise(Placement *p, int64_t now, int64_t busy);
+PlacementState placement_advise(Placement *p, int64_t now, int64_t busy);
 
 #endif

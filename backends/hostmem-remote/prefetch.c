@@ -240,7 +240,7 @@ static void hand_over_bh(void *opaque)
     HandOver *h = opaque;
     RemoteShard *s = h->to;
 
-    if (!s->stopping) {
+    if (!s->stopping && s->prefetch->mode != REMOTE_MEMORY_PREFETCH_OFF) {
         if (h->plan.tid) {
             streams_handed_over(&s->prefetch->streams, h->plan.tid,
                                 &h->plan.window);
@@ -256,6 +256,10 @@ static void hand_over(RemoteShard *to, const Plan *plan)
     HandOver *h = g_new(HandOver, 1);
 
     *h = (HandOver) { .to = to, .plan = *plan };
+    if (!plan->block) {
+        /* The other shard has a marker of its own. */
+        h->plan.probe = -1;
+    }
     aio_bh_schedule_oneshot(to->ctx, hand_over_bh, h);
 }
 
@@ -287,6 +291,11 @@ static void batch_add(RemoteShard *s, Batch *batch, Plan *plan,
     }
     plan->witnessed |= plan->window.witness == plan->window.page;
     batch->nr++;
+    if (!plan->block) {
+        /* As if it had been waited for: it will hardly be missed. */
+        replacement_fetched(&s->replacement, page_map_get(&s->map, index),
+                            s->budget.target);
+    }
     shard_move(s, index, PAGE_FETCHING);
     s->fetching++;
     s->prefetching++;
@@ -353,14 +362,14 @@ static uint32_t plan_step(RemoteShard *s, Batch *batch, Plan *plan)
     }
 }
 
-static void batch_fill(RemoteShard *s, Batch *batch, Plan *plan)
+static void batch_fill(RemoteShard *s, Batch *batch, Plan *plan, uint32_t max)
 {
     batch->nr = 0;
     batch->ready = 0;
     batch->probes = 0;
     batch->block = plan->block;
     batch->tid = plan->tid;
-    while (plan->window.nr && batch->nr < BATCH_PAGES) {
+    while (plan->window.nr && batch->nr < max) {
         uint32_t n = plan_step(s, batch, plan);
 
         plan->window.page += (int64_t)n * plan->window.stride;
@@ -385,17 +394,18 @@ static void batch_submit(RemoteShard *s, Batch *batch)
 bool prefetch_run(RemoteShard *s)
 {
     Prefetch *p = s->prefetch;
+    uint32_t room = budget_spare(&s->budget);
     Plan *plan = p->plans;
     Batch *batch;
 
     while (s->failed_ops && p->nr_plans) {
         plan_pop(p);
     }
-    if (!p->nr_plans || !(batch = idle_batch(p)) ||
-        !budget_spare(&s->budget, MIN(plan->window.nr, BATCH_PAGES))) {
+    batch = idle_batch(p);
+    if (!p->nr_plans || !batch || !room) {
         return false;
     }
-    batch_fill(s, batch, plan);
+    batch_fill(s, batch, plan, MIN(room, BATCH_PAGES));
     if (!plan->window.nr) {
         plan_pop(p);
     }

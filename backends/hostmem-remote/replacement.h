@@ -14,7 +14,7 @@
  *
  * Userspace cannot see which pages a guest uses, only which ones it faults
  * on.  So a page is tried: it is taken out of the guest into standby, where a
- * touch is a fault, but not a fetch.  What is known of use is known from that:
+ * touch is a fault, but not a fetch.  What is known of use is known from that::
  *
  *     fetched ---> PROBATION ---+--> standby ---> dropped
  *                      (a tenth)|       |            |

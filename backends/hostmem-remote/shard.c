@@ -218,7 +218,9 @@ static void shard_handle_events(void *opaque)
             break;
         }
         shard_answer_events(s);
-        if (!QTAILQ_EMPTY(&s->for_room) || budget_excess(&s->budget)) {
+        /* The answers of a store come by way of the event loop. */
+        if (!QTAILQ_EMPTY(&s->for_room) || !QTAILQ_EMPTY(&s->for_fetch) ||
+            budget_excess(&s->budget)) {
             break;
         }
     }

@@ -122,7 +122,13 @@ typedef struct ShardStats {
     uint64_t fault_time_ns;
 } ShardStats;
 
-struct RemoteShard {
+/*
+ * SHARD_ALIGN: shards share no line of a cache, not even with what the
+ * processor fetches along with it
+ */
+#define SHARD_ALIGN 128
+
+struct QEMU_ALIGNED(SHARD_ALIGN) RemoteShard {
     /* Set at creation, never modified. */
     RemotePager *pager;
     unsigned index;

@@ -257,6 +257,9 @@ void streams_handed_over(Streams *s, uint32_t tid,
                          const StreamWindow *window)
 {
     StreamThread *t = find_thread(s, tid);
+    /* A witness on the way here was left where it is. */
+    bool ahead = window->witness >= 0 &&
+                 steps(window->page, window->witness, window->stride) >= 0;
 
     t->used = ++s->count;
     *stream_new(t) = (Stream) {
@@ -264,7 +267,7 @@ void streams_handed_over(Streams *s, uint32_t tid,
         .marked = window->page,
         .end = window->page + (int64_t)window->nr * window->stride,
         .witness = -1,
-        .next_witness = window->witness,
+        .next_witness = ahead ? window->witness : -1,
         .stride = window->stride,
         .window = window->nr,
         .used = ++t->faults,

@@ -7,6 +7,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 """
 
 import fnmatch
+import os
 
 import host
 from lib import MIB
@@ -43,9 +44,13 @@ def _store(operation, placement):
     return job
 
 
-def _fault(store, **touch):
+def _fault(store, same=False, **touch):
+    """With same, QEMU and the server have one CPU, as "same" of a floor."""
     def job(quick):
-        return host.fault(store, **_touched(quick, **touch))
+        options = _touched(quick, **touch)
+        if same:
+            options['pin'] = min(os.sched_getaffinity(0))
+        return host.fault(store, **options)
     return job
 
 
@@ -72,7 +77,8 @@ JOBS = {
     'floor-pair': _floor('move', 'same', threads=2),
     'shards-1': _shards(1),
     'shards-2': _shards(2),
-    'fault-memcached': _fault('memcached'),
+    'fault-memcached': _fault('memcached', same=True),
+    'fault-memcached-free': _fault('memcached'),
     **{f'store-get-{place}': _store('get', place)
        for place in host.PLACEMENTS if place != 'spin'},
     'store-put': _store('put', 'same'),

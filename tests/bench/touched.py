@@ -129,6 +129,12 @@ def server_mebibytes(size):
     return size // MIB * 5 // 4 + 64
 
 
+def place(pid, cpus):
+    """Let all threads of a process run on these CPUs only."""
+    for thread in os.listdir(f'/proc/{pid}/task'):
+        os.sched_setaffinity(int(thread), cpus)
+
+
 @contextlib.contextmanager
 def touched_qemu(store='ram', size=SIZE, cache=CACHE, server_size=None,
                  store_options=None, **options):
@@ -140,6 +146,8 @@ def touched_qemu(store='ram', size=SIZE, cache=CACHE, server_size=None,
         if store == 'memcached':
             server = stack.enter_context(
                 Memcached(directory, server_mebibytes(server_size or size)))
+            if 'pin' in options:
+                place(server.process.pid, cpus_of(options['pin']))
             properties = server.store(**(store_options or {}))
         elif store_options:
             properties = {'qom-type': f'remote-store-{store}',

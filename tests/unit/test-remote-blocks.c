@@ -142,7 +142,7 @@ static void test_independent(void)
     Blocks b;
 
     init(&b);
-    for (int i = 0; i < 20000; i++) {
+    for (int i = 0; i < 100000; i++) {
         faults(&b, 0, REGIONS / 2, NEVER, 1);
         faults(&b, REGIONS / 2, REGIONS / 2, ALWAYS, 1);
     }

@@ -351,6 +351,29 @@ static void test_handed_over(void)
                                  &window));
 }
 
+/*
+ * The same for a window whose witness is on the other side: it has been touched
+ * there, or will not be fetched.
+ */
+static void test_witness_stays_behind(void)
+{
+    Streams s = { 0 };
+    StreamWindow window = {
+        .page = 1000, .stride = 1, .nr = 32, .witness = 990,
+    };
+
+    streams_handed_over(&s, 7, &window);
+    for (int i = 0; i < 4; i++) {
+        int64_t marker = window.page;
+
+        g_assert_true(streams_fault(&s, 7, marker,
+                                    REMOTE_MEMORY_PREFETCH_STRIDE, LIMIT,
+                                    &window));
+        g_assert_cmpint(window.page, >, marker);
+        streams_no_witness(&s, 7, window.witness);
+    }
+}
+
 /* If this fails, who goes through memory in blocks waits for each of them. */
 static void test_blocks(void)
 {
@@ -424,6 +447,8 @@ int main(int argc, char **argv)
     g_test_add_func("/remote-memory/streams/limit", test_limit);
     g_test_add_func("/remote-memory/streams/readahead", test_readahead);
     g_test_add_func("/remote-memory/streams/handed-over", test_handed_over);
+    g_test_add_func("/remote-memory/streams/witness-stays-behind",
+                    test_witness_stays_behind);
     g_test_add_func("/remote-memory/streams/blocks", test_blocks);
     g_test_add_func("/remote-memory/streams/anything", test_anything);
     return g_test_run();
