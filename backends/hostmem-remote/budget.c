@@ -25,7 +25,9 @@
  * before it is known to be.
  */
 #define STANDBY_SHIFT 4
-#define STANDBY_MIN 8
+/* At least what a stream's marker needs to be there when it is reached. */
+#define STANDBY_MIN 16
+#define STANDBY_MIN_SHIFT 2
 
 /*
  * Evictions for each page that comes, until standby is full: one replaces what
@@ -120,7 +122,8 @@ uint32_t budget_excess(const Budget *budget)
 
 uint32_t budget_standby_goal(const Budget *budget)
 {
-    return MAX(budget->target >> STANDBY_SHIFT, STANDBY_MIN);
+    return MAX(budget->target >> STANDBY_SHIFT,
+               MIN(STANDBY_MIN, budget->target >> STANDBY_MIN_SHIFT));
 }
 
 uint32_t budget_evict_want(const Budget *budget, uint32_t standby)

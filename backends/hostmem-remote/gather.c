@@ -123,11 +123,15 @@ static bool held_take(uint32_t tid, int cpu)
  */
 static GArray *list_tasks(void)
 {
-    GArray *tasks = g_array_new(false, false, sizeof(uint32_t));
     DIR *dir = opendir("/proc/self/task");
     struct dirent *entry;
+    GArray *tasks;
 
-    while (dir && (entry = readdir(dir))) {
+    if (!dir) {
+        return NULL;
+    }
+    tasks = g_array_new(false, false, sizeof(uint32_t));
+    while ((entry = readdir(dir))) {
         unsigned long number;
         uint32_t tid;
 
@@ -136,9 +140,7 @@ static GArray *list_tasks(void)
             g_array_append_val(tasks, tid);
         }
     }
-    if (dir) {
-        closedir(dir);
-    }
+    closedir(dir);
     return tasks;
 }
 
@@ -158,7 +160,7 @@ static void free_children(const GArray *before, int cpu,
 {
     g_autoptr(GArray) tasks = list_tasks();
 
-    for (guint i = 0; i < tasks->len; i++) {
+    for (guint i = 0; tasks && i < tasks->len; i++) {
         uint32_t tid = g_array_index(tasks, uint32_t, i);
         cpu_set_t now;
 

@@ -30,8 +30,11 @@
 /* Windows and blocks that wait for their turn; what is beyond is forgotten. */
 #define PLANS 8
 
-/* Of the cache, a window or block may take one in so many pages. */
-#define WINDOW_DIVISOR 32
+/*
+ * Of the cache, a window or block may take one in so many pages: a quarter of
+ * standby, where markers wait until they are reached.
+ */
+#define WINDOW_DIVISOR 64
 
 /**
  * struct Plan - what to bring
@@ -520,6 +523,21 @@ static void batch_place(RemoteShard *s, Batch *batch)
         }
         i += n;
     }
+}
+
+bool prefetch_wanted(RemoteShard *s, uint32_t index)
+{
+    for (int b = 0; b < BATCHES; b++) {
+        Batch *batch = &s->prefetch->batches[b];
+
+        for (unsigned i = 0; batch->pending && i < batch->nr; i++) {
+            if (batch->ready & (1u << i) && batch->reqs[i].page == index) {
+                page_settle(s, batch, i);
+                return true;
+            }
+        }
+    }
+    return false;
 }
 
 static void prefetch_complete(RemoteStoreRequest *req)

@@ -22,6 +22,20 @@
  */
 #define SOON_DIVISOR 2
 
+/* Who was refaulted keeps its place for another turn, if others can go. */
+static bool pass_over(PageMap *map)
+{
+    uint32_t oldest = map->protected.oldest;
+
+    if (!map->probation.nr ||
+        !page_has(&map->pages[oldest], PAGE_REFERENCED)) {
+        return false;
+    }
+    map->pages[oldest].flags &= ~PAGE_REFERENCED;
+    page_map_rotate(map, oldest);
+    return true;
+}
+
 static PageList *victim_list(Replacement *r, PageMap *map)
 {
     uint64_t resident = map->count[PAGE_RESIDENT];
@@ -31,7 +45,7 @@ static PageList *victim_list(Replacement *r, PageMap *map)
         return &map->probation;
     }
     if (r->turns % PROTECTED_TURN == 0 &&
-        map->protected.nr > resident / PROTECTED_TURN) {
+        map->protected.nr > resident / PROTECTED_TURN && !pass_over(map)) {
         return &map->protected;
     }
     return map->probation.nr > resident / PROBATION_DIVISOR

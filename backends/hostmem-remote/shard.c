@@ -133,8 +133,8 @@ static void shard_service(void *opaque)
 
         fetch_submit(s);
         used = s->budget.used;
-        again = prefetch_run(s);
-        again |= evict_run(s) || (waiting && s->budget.used < used);
+        again = evict_run(s) || (waiting && s->budget.used < used);
+        again |= prefetch_run(s);
         writeback_run(s);
         if (s->resize_reached != s->resize_wanted &&
             !budget_shrinking(&s->budget)) {

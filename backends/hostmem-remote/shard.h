@@ -377,6 +377,14 @@ void prefetch_set_mode(RemoteShard *s, RemoteMemoryPrefetch mode);
 void prefetch_fault(RemoteShard *s, uint32_t index, uint32_t tid,
                     PageState was);
 
+/**
+ * prefetch_wanted: somebody asks for a page that is FETCHING
+ *
+ * Returns: whether it had come, and waited for others to be placed with: it is
+ * FETCHING no more.
+ */
+bool prefetch_wanted(RemoteShard *s, uint32_t index);
+
 /** prefetch_used: a probe was touched; before it moves */
 void prefetch_used(RemoteShard *s, uint32_t index);
 

@@ -14,6 +14,13 @@
 #define WITNESS_PERIOD 8
 
 /*
+ * The next page begins a stream if one of so many faults before it was that of
+ * its neighbour.  Where a thread goes to and fro in little memory, neighbours
+ * are met by chance; those that are further back have to be three.
+ */
+#define NEIGHBOUR_FAULTS 4
+
+/*
  * How far behind its end a stream is still recognised, in steps: pages that
  * are local already, or were never touched, are passed without a fault.
  */
@@ -195,13 +202,13 @@ static int32_t find_stride(const StreamThread *t, int64_t page,
             &t->history[(t->recorded - i) % STREAM_HISTORY];
         int64_t distance = page - fault->page;
 
-        if (page == fault->end) {
+        if (page == fault->end && i <= NEIGHBOUR_FAULTS) {
             return 1;
         }
-        if (mode == REMOTE_MEMORY_PREFETCH_READAHEAD) {
+        if (mode == REMOTE_MEMORY_PREFETCH_READAHEAD && distance != 1) {
             continue;
         }
-        if (page == fault->first - 1) {
+        if (page == fault->first - 1 && i <= NEIGHBOUR_FAULTS) {
             return -1;
         }
         if (distance && ABS(distance) <= STREAM_MAX_STRIDE &&

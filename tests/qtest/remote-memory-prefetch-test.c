@@ -287,7 +287,7 @@ static void test_fewer_waits(void)
         rm_check_pages(qts, 0, 2 * NR_PAGES, 0);
         g_test_message("cache of %s: waited for %" PRIu64 " of %d pages",
                        caches[i], waited_for(qts) - before, 2 * NR_PAGES);
-        g_assert_cmpuint(waited_for(qts) - before, <, 2 * NR_PAGES / 4);
+        g_assert_cmpuint(waited_for(qts) - before, <, 2 * NR_PAGES / 8);
         quit_sane(qts);
     }
 }
@@ -375,6 +375,65 @@ static uint64_t store_errors(QTestState *qts)
     return errors;
 }
 
+static void assert_running(QTestState *qts)
+{
+    QDict *info = rm_query(qts, "ram0");
+    QDict *resp = qtest_qmp(qts, "{ 'execute': 'query-status' }");
+
+    g_assert_cmpstr(qdict_get_str(info, "state"), ==, "running");
+    g_assert_cmpstr(qdict_get_str(qdict_get_qdict(resp, "return"), "status"),
+                    ==, "running");
+    qobject_unref(info);
+    qobject_unref(resp);
+}
+
+/*
+ * If this fails, a page that nobody has asked for stops the VM when it cannot
+ * be fetched.
+ *
+ * After a hit, one window lies ahead.  Its marker is local, and asks for the
+ * next one: that is what fails here, and nobody waits for it.  If somebody did,
+ * he would get his page in the end, after the VM was stopped.
+ */
+static void check_unawaited(const char *mode)
+{
+    g_autofree char *args = g_strdup_printf(FAULTY RAM0 ",cache-size=16M,"
+                                            "store=f0,prefetch=%s", mode);
+    QTestState *qts = rm_start(args);
+    uint64_t nr = 32 * MiB / PAGE, page = 0, hits;
+
+    rm_write_pages(qts, 0, nr, 0);
+    /* All are clean from here on, so that nothing has to be written. */
+    rm_check_pages(qts, 0, nr, 0);
+    hits = rm_query_member(qts, "prefetch-hits");
+    while (rm_query_member(qts, "prefetch-hits") < hits + 3) {
+        g_assert_cmpuint(page, <, nr / 2);
+        rm_check_pages(qts, page++, 1, 0);
+    }
+    rm_set_fault(qts, "error-rate", 0.9);
+    while (!store_errors(qts)) {
+        g_assert_cmpuint(page, <, nr / 2);
+        rm_check_pages(qts, page++, 1, 0);
+    }
+    /* As long as three tries would take. */
+    for (int i = 0; i < 10; i++) {
+        assert_running(qts);
+        g_usleep(50000);
+    }
+    g_assert_cmpuint(rm_query_member(qts, "errors"), ==, 0);
+    rm_set_fault(qts, "error-rate", 0);
+    rm_check_pages(qts, 0, nr, 0);
+    assert_running(qts);
+    quit_sane(qts);
+}
+
+static void test_unawaited(void)
+{
+    for (int i = 1; i < ARRAY_SIZE(modes); i++) {
+        check_unawaited(modes[i]);
+    }
+}
+
 /* If this fails, a store that fails now and then costs data or the VM. */
 static void test_unreliable_store(void)
 {
@@ -414,6 +473,7 @@ int main(int argc, char **argv)
         { "prefetch/fewer-waits", test_fewer_waits },
         { "prefetch/random-cost", test_random_cost },
         { "prefetch/hot", test_hot },
+        { "prefetch/unawaited", test_unawaited },
         { "prefetch/unreliable-store", test_unreliable_store },
         { NULL },
     };

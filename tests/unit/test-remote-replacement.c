@@ -90,7 +90,7 @@ static void check_loop_that_fits(uint32_t cache)
     init_full(&sim, cache);
     /* Standby is as full, and pages are as protected, as they ever are. */
     touch_random(&sim, 0, 4 * cache, 16 * cache);
-    for (int i = 0; i < 10; i++) {
+    for (int i = 0; i < 30; i++) {
         cache_sim_touch_range(&sim, 0, loop);
     }
     cache_sim_reset(&sim);
