@@ -9,8 +9,9 @@ else the machine does meets all alike. A row compares two medians:
                  sum of the medians
   ratio          value / against_value: for times, less is better, for rates,
                  more
-  spread         smallest and largest ratio of one repetition, in which both
-                 were measured shortly after each other
+  spread         smallest and largest ratio of one repetition. Peers are
+                 measured one after the other in it; shares of one guest,
+                 as in slow-downs, all repetitions of each first
   runs           number of repetitions
 
 A row that averages others has the means of their ratios, in total and by
