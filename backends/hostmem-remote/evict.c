@@ -82,7 +82,6 @@ static uint32_t drop(RemoteShard *s, uint32_t max)
  */
 static uint32_t victims(RemoteShard *s, uint32_t first, uint32_t max)
 {
-    uint64_t stripe = 1ull << s->pager->stripe_shift;
     const unsigned flags = PAGE_PROTECTED | PAGE_REFERENCED;
     const Page *oldest = page_map_get(&s->map, first);
     uint32_t n;
@@ -94,7 +93,7 @@ static uint32_t victims(RemoteShard *s, uint32_t first, uint32_t max)
         if (page->state != PAGE_RESIDENT || page_has(page, PAGE_BUSY) ||
             (n > 0 && (page->prev != first + n - 1 ||
                        (page->flags & flags) != (oldest->flags & flags) ||
-                       (first + n) % stripe == 0))) {
+                       shard_stripe_begins(s, first + n)))) {
             break;
         }
     }

@@ -320,7 +320,7 @@ static uint32_t bring_back(RemoteShard *s, const StreamWindow *window,
         if (page->state != PAGE_STANDBY || page->slot != slot + n ||
             page_has(page, PAGE_PROBE) ||
             s->standby.slots[slot + n].state == SLOT_BUSY ||
-            (n && (index + n) % (1ull << s->pager->stripe_shift) == 0)) {
+            (n && shard_stripe_begins(s, index + n))) {
             break;
         }
     }
@@ -440,7 +440,7 @@ static unsigned run_length(const RemoteShard *s, const Batch *batch,
         if (!request_waits(batch, i + n) ||
             batch->probes & (1u << (i + n)) ||
             r->page != first->page + n ||
-            r->page % (1ull << s->pager->stripe_shift) == 0 ||
+            shard_stripe_begins(s, r->page) ||
             r->req.data != first->req.data + n * REMOTE_STORE_PAGE_SIZE) {
             break;
         }

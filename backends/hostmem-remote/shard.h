@@ -287,6 +287,12 @@ static inline uint8_t *shard_slot_mem(const RemoteShard *s, uint32_t slot)
     return s->standby_mem + (size_t)slot * REMOTE_STORE_PAGE_SIZE;
 }
 
+/** shard_stripe_begins: is the page before @index no neighbour in the RAM? */
+static inline bool shard_stripe_begins(const RemoteShard *s, uint32_t index)
+{
+    return index % (1ull << s->pager->stripe_shift) == 0;
+}
+
 /** shard_count: add to a counter that other threads read */
 static inline void shard_count(uint64_t *counter, uint64_t n)
 {
