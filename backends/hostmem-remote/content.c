@@ -8,14 +8,6 @@
 #include "qemu/cutils.h"
 #include "remote-memory/store.h"
 #include "content.h"
-/* Inline: the call is made for each page that comes or goes. */
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
-uint64_t content_hash(const void *page)
-{
-    return XXH3_64bits(page, REMOTE_STORE_PAGE_SIZE);
-}
 
 bool content_is_zero(const void *page)
 {
