@@ -41,3 +41,39 @@ BalanceTransfer balance_choose(const BalanceShard *shards, unsigned nr)
     }
     return transfer;
 }
+
+/* Of @total parts of @amount, those from @before to @before + @parts. */
+static uint64_t portion(uint64_t amount, uint64_t before, uint64_t parts,
+                        uint64_t total)
+{
+    /* A product of two numbers of pages does not fit in 64 bits. */
+    unsigned __int128 wide = amount;
+
+    return (uint64_t)(wide * (before + parts) / total) -
+           (uint64_t)(wide * before / total);
+}
+
+void balance_resize(BalanceShard *shards, unsigned nr, uint64_t cache)
+{
+    uint64_t sum = 0, lack = 0, spare = 0, before = 0;
+
+    for (BalanceShard *shard = shards; shard < shards + nr; shard++) {
+        sum += shard->share;
+        lack += shard->most - shard->share;
+        spare += shard->share - shard->least;
+    }
+    for (BalanceShard *shard = shards; shard < shards + nr; shard++) {
+        uint64_t parts;
+
+        if (cache > sum) {
+            parts = shard->most - shard->share;
+            shard->share += portion(cache - sum, before, parts, lack);
+        } else if (cache < sum) {
+            parts = shard->share - shard->least;
+            shard->share -= portion(sum - cache, before, parts, spare);
+        } else {
+            return;
+        }
+        before += parts;
+    }
+}

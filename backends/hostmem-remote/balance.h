@@ -55,4 +55,16 @@ typedef struct BalanceTransfer {
  */
 BalanceTransfer balance_choose(const BalanceShard *shards, unsigned nr);
 
+/**
+ * balance_resize: new shares for a cache of another size
+ * @shards: all shards; the shares change
+ * @nr: how many
+ * @cache: in pages, from the sum of the least to that of the most
+ *
+ * If the cache grows, in proportion to what each lacks to the most; if it gets
+ * smaller, to what each has beyond the least.  So no share goes the other way,
+ * and no shard takes what another has not given yet.
+ */
+void balance_resize(BalanceShard *shards, unsigned nr, uint64_t cache);
+
 #endif

@@ -160,16 +160,3 @@ uint32_t budget_fetch_depth(const Budget *budget)
 {
     return MAX(budget->limit >> FETCH_SHIFT, 1);
 }
-
-/* @a * @b / @c; a product of two numbers of pages does not fit in 64 bits. */
-static uint64_t scale(uint64_t a, uint64_t b, uint64_t c)
-{
-    return (unsigned __int128)a * b / c;
-}
-
-uint64_t budget_share(uint64_t cache, uint64_t before, uint64_t pages,
-                      uint64_t total)
-{
-    return scale(cache, before + pages, total) -
-           scale(cache, before, total);
-}

@@ -114,17 +114,4 @@ uint32_t budget_spare(const Budget *budget);
 /** budget_fetch_depth: how many fetches may be in flight, at least 1 */
 uint32_t budget_fetch_depth(const Budget *budget);
 
-/**
- * budget_share: a shard's part of the cache
- * @cache: the whole cache, in pages
- * @before: pages of the guest's RAM that the shards before this one have
- * @pages: pages that this one has
- * @total: pages that all have, at least @cache
- *
- * In proportion to the pages, so that a cache as large as the RAM gives each
- * shard all of its own.  The shares add up to @cache.
- */
-uint64_t budget_share(uint64_t cache, uint64_t before, uint64_t pages,
-                      uint64_t total);
-
 #endif

@@ -55,6 +55,17 @@ static void begin_transfer(RemotePager *pager, const BalanceShard *shards)
     }
 }
 
+static BalanceShard balance_shard(const RemoteShard *s)
+{
+    uint32_t pages = shard_nr_pages(s);
+
+    return (BalanceShard) {
+        .share = s->share,
+        .least = MIN(BUDGET_MIN_PAGES, pages),
+        .most = pages,
+    };
+}
+
 /* What the shards did since the last time.  Returns: whether anything. */
 static bool look_at_shards(RemotePager *pager, BalanceShard *shards)
 {
@@ -65,12 +76,8 @@ static bool look_at_shards(RemotePager *pager, BalanceShard *shards)
         uint64_t fetched = qatomic_read(&s->stats.fetched) -
                            qatomic_read(&s->stats.prefetched);
 
-        shards[i] = (BalanceShard) {
-            .share = s->share,
-            .least = MIN(BUDGET_MIN_PAGES, s->map.nr),
-            .most = s->map.nr,
-            .fetched = fetched - s->balance_fetched,
-        };
+        shards[i] = balance_shard(s);
+        shards[i].fetched = fetched - s->balance_fetched;
         s->balance_fetched = fetched;
         busy |= shards[i].fetched;
     }
@@ -123,11 +130,28 @@ void pager_balance_stop(RemotePager *pager)
     pager->balance_timer = NULL;
 }
 
-void pager_balance_reset(RemotePager *pager)
+/* What a transfer has taken goes back: nobody has got it yet. */
+static void cancel_transfer(RemotePager *pager)
 {
-    pager->transfer.pages = 0;
+    if (pager->transfer.pages) {
+        pager->shards[pager->transfer.from].share += pager->transfer.pages;
+        pager->transfer.pages = 0;
+    }
+}
+
+void pager_balance_resize(RemotePager *pager)
+{
+    g_autofree BalanceShard *shards = g_new(BalanceShard, pager->nr_shards);
+
+    cancel_transfer(pager);
     for (unsigned i = 0; i < pager->nr_shards; i++) {
-        qatomic_set(&pager->shards[i].share,
-                    shard_cache_share(&pager->shards[i]));
+        shards[i] = balance_shard(&pager->shards[i]);
+        /* At first they have none. */
+        shards[i].share = MAX(shards[i].share, shards[i].least);
+    }
+    balance_resize(shards, pager->nr_shards,
+                   pager->cache_size / REMOTE_STORE_PAGE_SIZE);
+    for (unsigned i = 0; i < pager->nr_shards; i++) {
+        qatomic_set(&pager->shards[i].share, shards[i].share);
     }
 }

@@ -208,7 +208,7 @@ bool pager_set_cache_size(RemotePager *pager, uint64_t cache_size,
     trace_remote_memory_resize(pager->id, pager->cache_size, cache_size);
     pager->cache_size = cache_size;
     pager->resize_wanted++;
-    pager_balance_reset(pager);
+    pager_balance_resize(pager);
     for (unsigned i = 0; i < pager->nr_shards; i++) {
         shard_call(&pager->shards[i], shard_resize, &pager->shards[i]);
     }
@@ -476,7 +476,7 @@ RemotePager *pager_new(const PagerConfig *config, Error **errp)
         pager->shards[i].index = i;
         pager->shards[i].uffd = -1;
     }
-    pager_balance_reset(pager);
+    pager_balance_resize(pager);
 
     qemu_uuid_generate(&uuid);
     pager->region = remote_store_attach(config->store, &uuid,

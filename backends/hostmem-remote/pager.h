@@ -164,8 +164,8 @@ void pager_balance_start(RemotePager *pager);
 /** pager_balance_stop: no more */
 void pager_balance_stop(RemotePager *pager);
 
-/** pager_balance_reset: begin anew, in proportion to the shards' pages */
-void pager_balance_reset(RemotePager *pager);
+/** pager_balance_resize: deal a cache of @cache_size to the shards */
+void pager_balance_resize(RemotePager *pager);
 
 /** DISCARD_MAX_PAGES: given back in one go, so that faults do not wait long */
 #define DISCARD_MAX_PAGES 4096

@@ -53,8 +53,8 @@ static uint32_t shard_page_at(const RemoteShard *s, uint64_t addr)
     return index;
 }
 
-/* How many pages the shard has: the last stripe may be a short one. */
-static uint64_t shard_nr_pages(const RemoteShard *s)
+/* The last stripe may be a short one. */
+uint64_t shard_nr_pages(const RemoteShard *s)
 {
     const RemotePager *pager = s->pager;
     uint64_t stripe = 1ull << pager->stripe_shift;
@@ -65,19 +65,6 @@ static uint64_t shard_nr_pages(const RemoteShard *s)
 
     return mine * stripe +
            (full % pager->nr_shards == s->index ? pages % stripe : 0);
-}
-
-uint32_t shard_cache_share(const RemoteShard *s)
-{
-    const RemotePager *pager = s->pager;
-    uint64_t before = 0;
-
-    for (unsigned i = 0; i < s->index; i++) {
-        before += shard_nr_pages(&pager->shards[i]);
-    }
-    return budget_share(pager->cache_size / REMOTE_STORE_PAGE_SIZE, before,
-                        shard_nr_pages(s),
-                        pager->size / REMOTE_STORE_PAGE_SIZE);
 }
 
 ShardRequest *shard_request_get(RemoteShard *s, ShardRequestList *idle,

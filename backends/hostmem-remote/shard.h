@@ -278,8 +278,8 @@ uint8_t *shard_host(const RemoteShard *s, uint32_t index);
 /** shard_store_page: index of a page in the store */
 uint64_t shard_store_page(const RemoteShard *s, uint32_t index);
 
-/** shard_cache_share: the part of the cache that a shard begins with */
-uint32_t shard_cache_share(const RemoteShard *s);
+/** shard_nr_pages: how many pages are the shard's */
+uint64_t shard_nr_pages(const RemoteShard *s);
 
 /** shard_slot_mem: memory of a standby slot */
 static inline uint8_t *shard_slot_mem(const RemoteShard *s, uint32_t slot)

@@ -123,6 +123,51 @@ static void test_bounds(void)
     g_assert_cmpuint(balance_choose(shards, 1).pages, ==, 0);
 }
 
+/*
+ * If this fails, the bound is broken while a cache is resized, or some of it is
+ * lost; or a cache as large as the RAM does not hold all of it.
+ */
+static void test_resize(void)
+{
+    for (int round = 0; round < 1000; round++) {
+        BalanceShard shards[SHARDS];
+        uint64_t least = 0, most = 0, cache = 0, before;
+
+        for (int i = 0; i < SHARDS; i++) {
+            uint32_t pages = g_test_rand_int_range(1, PAGES);
+
+            /* The RAM may be larger than 32 bits of pages. */
+            pages *= round % 2 ? 1 : 20000;
+            shards[i] = (BalanceShard) {
+                .least = MIN(LEAST, pages), .share = MIN(LEAST, pages),
+                .most = pages,
+            };
+            least += shards[i].least;
+            most += pages;
+        }
+        before = least;
+        for (int i = 0; i < 20; i++) {
+            uint64_t sum = 0;
+            BalanceShard old[SHARDS];
+
+            memcpy(old, shards, sizeof(old));
+            cache = i % 5 == 4 ? most
+                  : least + (most - least) * g_test_rand_double();
+            balance_resize(shards, SHARDS, cache);
+            for (int k = 0; k < SHARDS; k++) {
+                g_assert_cmpuint(shards[k].share, >=, shards[k].least);
+                g_assert_cmpuint(shards[k].share, <=, shards[k].most);
+                g_assert_true(cache >= before
+                              ? shards[k].share >= old[k].share
+                              : shards[k].share <= old[k].share);
+                sum += shards[k].share;
+            }
+            g_assert_cmpuint(sum, ==, cache);
+            before = cache;
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -130,5 +175,6 @@ int main(int argc, char **argv)
     g_test_add_func("/remote-memory/balance/rests", test_rests);
     g_test_add_func("/remote-memory/balance/settles", test_settles);
     g_test_add_func("/remote-memory/balance/bounds", test_bounds);
+    g_test_add_func("/remote-memory/balance/resize", test_resize);
     return g_test_run();
 }

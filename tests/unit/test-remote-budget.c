@@ -272,30 +272,6 @@ static void test_shrink_unused(void)
     g_assert_cmpuint(b.limit, ==, 100);
 }
 
-/* Shares that do not add up waste memory or break the bound. */
-static void test_shares(void)
-{
-    for (unsigned n = 1; n < 10; n++) {
-        for (uint64_t cache = 180; cache < 400; cache++) {
-            uint64_t sum = 0;
-
-            for (unsigned i = 0; i < n; i++) {
-                sum += budget_share(cache, i * 100, 100, n * 100);
-            }
-            g_assert_cmpuint(sum, ==, cache);
-        }
-    }
-}
-
-/* A cache as large as the RAM holds all of it, however it is dealt. */
-static void test_whole_shares(void)
-{
-    g_assert_cmpuint(budget_share(1000, 0, 700, 1000), ==, 700);
-    g_assert_cmpuint(budget_share(1000, 700, 300, 1000), ==, 300);
-    g_assert_cmpuint(budget_share(1ull << 36, 1ull << 35, 1ull << 35,
-                                  1ull << 36), ==, 1ull << 35);
-}
-
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -318,7 +294,5 @@ int main(int argc, char **argv)
     g_test_add_func("/remote-memory/budget/grow", test_grow);
     g_test_add_func("/remote-memory/budget/shrink-unused",
                     test_shrink_unused);
-    g_test_add_func("/remote-memory/budget/shares", test_shares);
-    g_test_add_func("/remote-memory/budget/whole-shares", test_whole_shares);
     return g_test_run();
 }
