@@ -63,6 +63,7 @@ static uint32_t drop_run(RemoteShard *s, uint32_t max, uint32_t *dropped)
         budget_drop(&s->budget, filled);
         *dropped += filled;
     }
+        shard_flushed(s);
     return nr;
 }
 

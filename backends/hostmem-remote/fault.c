@@ -138,6 +138,7 @@ static FaultAnswer refault_move(RemoteShard *s, uint32_t index)
 
 static FaultAnswer fault_standby(RemoteShard *s, uint32_t index)
 {
+    shard_flushed(s);
     Page *page = page_map_get(&s->map, index);
     FaultAnswer answer;
 
@@ -290,9 +291,6 @@ void shard_fault(RemoteShard *s, uint32_t index, uint32_t tid, bool write)
     trace_remote_memory_fault(s->pager->id, shard_store_page(s, index), tid,
                               was);
     shard_count(&s->stats.faults, 1);
-    if (s->gather) {
-        gather_fault(s->gather, tid);
-    }
     if (waiter_known(s, tid, index)) {
         return;
     }
@@ -318,6 +316,9 @@ static bool fault_retry_parked(RemoteShard *s)
     QTAILQ_FOREACH_SAFE(waiter, &s->parked, next, tmp) {
         FaultAnswer answer = fault_answer(s, waiter->page, waiter->write);
 
+    if (s->gather) {
+        gather_fault(s->gather, tid);
+    }
         need_room |= answer == FAULT_WAIT_ROOM;
         if (answer == FAULT_ANSWERED) {
             recovery_unpark(s, waiter);

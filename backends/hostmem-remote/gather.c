@@ -1,50 +1,20 @@
 /*
  * Gathering: a pager and the threads that it serves on one CPU
  *
- * A thread may be served by several pagers, so who holds it is kept in one
- * list for the process: the first puts it on its CPU, the others follow, and
- * the last one lets it go.
- *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
-#include "qemu/cutils.h"
 #include "qemu/lockable.h"
-#include "qemu/thread.h"
 #include "qemu/timer.h"
 #include "gather.h"
+#include "held.h"
 #include "trace.h"
-#include <sched.h>
 #include <sys/syscall.h>
 
 /* As IOThreads have by default. */
 #define POLL_MAX_NS 32768
-
-/**
- * struct Held - a thread whose affinity was changed
- * @tid: which
- * @holders: how many pagers hold it
- * @cpu: where it is
- * @allowed: where it was allowed to be
- */
-typedef struct Held {
-    uint32_t tid;
-    unsigned holders;
-    int cpu;
-    cpu_set_t allowed;
-    QLIST_ENTRY(Held) next;
-} Held;
-
-/* Taken by pagers only, a few times a second. */
-static QemuMutex held_lock;
-static QLIST_HEAD(, Held) held_threads = QLIST_HEAD_INITIALIZER(held_threads);
-
-static void __attribute__((constructor)) gather_init(void)
-{
-    qemu_mutex_init(&held_lock);
-}
 
 /* CPU time of a thread of this process, in ns; 0 if it has ended. */
 static int64_t thread_cpu_time(uint32_t tid)
@@ -58,138 +28,6 @@ static int64_t thread_cpu_time(uint32_t tid)
                                        ts.tv_nsec;
 }
 
-/* A number may belong to somebody else by now. */
-static bool thread_is_ours(uint32_t tid)
-{
-    return syscall(SYS_tgkill, getpid(), tid, 0) == 0;
-}
-
-static bool thread_allowed(uint32_t tid, cpu_set_t *set)
-{
-    return thread_is_ours(tid) && !sched_getaffinity(tid, sizeof(*set), set);
-}
-
-static bool thread_move(uint32_t tid, int cpu)
-{
-    cpu_set_t set;
-
-    CPU_ZERO(&set);
-    CPU_SET(cpu, &set);
-    return !sched_setaffinity(tid, sizeof(set), &set);
-}
-
-static Held *held_find(uint32_t tid)
-{
-    Held *held;
-
-    QLIST_FOREACH(held, &held_threads, next) {
-        if (held->tid == tid) {
-            return held;
-        }
-    }
-    return NULL;
-}
-
-/* Put a thread on a CPU, if it may be there.  With held_lock. */
-static bool held_take(uint32_t tid, int cpu)
-{
-    Held *held = held_find(tid);
-    cpu_set_t allowed;
-
-    if (held) {
-        if (held->cpu != cpu) {
-            return false;
-        }
-        held->holders++;
-        return true;
-    }
-    if (!thread_allowed(tid, &allowed) || !CPU_ISSET(cpu, &allowed) ||
-        !thread_move(tid, cpu)) {
-        return false;
-    }
-    held = g_new(Held, 1);
-    *held = (Held) {
-        .tid = tid, .holders = 1, .cpu = cpu, .allowed = allowed,
-    };
-    QLIST_INSERT_HEAD(&held_threads, held, next);
-    return true;
-}
-
-/*
- * A thread inherits the affinity of the one that makes it, for good.  So those
- * that were made by somebody who was held, such as workers of a thread pool,
- * have to be found and let go, too: they are new, and where they should be is
- * one CPU.
- */
-static GArray *list_tasks(void)
-{
-    DIR *dir = opendir("/proc/self/task");
-    struct dirent *entry;
-    GArray *tasks;
-
-    if (!dir) {
-        return NULL;
-    }
-    tasks = g_array_new(false, false, sizeof(uint32_t));
-    while ((entry = readdir(dir))) {
-        unsigned long number;
-        uint32_t tid;
-
-        if (!qemu_strtoul(entry->d_name, NULL, 10, &number)) {
-            tid = number;
-            g_array_append_val(tasks, tid);
-        }
-    }
-    closedir(dir);
-    return tasks;
-}
-
-static bool is_in(const GArray *tasks, uint32_t tid)
-{
-    for (guint i = 0; i < tasks->len; i++) {
-        if (g_array_index(tasks, uint32_t, i) == tid) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Let threads go that are not among @before.  With held_lock. */
-static void free_children(const GArray *before, int cpu,
-                          const cpu_set_t *allowed)
-{
-    g_autoptr(GArray) tasks = list_tasks();
-
-    for (guint i = 0; tasks && i < tasks->len; i++) {
-        uint32_t tid = g_array_index(tasks, uint32_t, i);
-        cpu_set_t now;
-
-        if (!is_in(before, tid) && !held_find(tid) &&
-            thread_allowed(tid, &now) && CPU_COUNT(&now) == 1 &&
-            CPU_ISSET(cpu, &now)) {
-            sched_setaffinity(tid, sizeof(*allowed), allowed);
-        }
-    }
-}
-
-/* With held_lock. */
-static void held_give_back(uint32_t tid)
-{
-    Held *held = held_find(tid);
-    cpu_set_t now;
-
-    if (!held || --held->holders) {
-        return;
-    }
-    /* Not where it was put?  Then somebody else's word is newer. */
-    if (thread_allowed(tid, &now) && CPU_COUNT(&now) == 1 &&
-        CPU_ISSET(held->cpu, &now)) {
-        sched_setaffinity(tid, sizeof(held->allowed), &held->allowed);
-    }
-    QLIST_REMOVE(held, next);
-    g_free(held);
-}
-
 /*
  * Where to meet: where a thread is already, because another pager holds it or
  * because it may be nowhere else; or else here.
@@ -197,16 +35,15 @@ static void held_give_back(uint32_t tid)
 static int meeting_place(Gather *g, int here)
 {
     for (unsigned i = 0; i < g->nr; i++) {
-        Held *held = held_find(g->threads[i].tid);
+        int cpu = held_where(g->threads[i].tid);
         cpu_set_t allowed;
 
-        if (held) {
-            return held->cpu;
+        if (cpu >= 0) {
+            return cpu;
         }
-        if (thread_allowed(g->threads[i].tid, &allowed) &&
+        if (held_allowed(g->threads[i].tid, &allowed) &&
             !CPU_ISSET(here, &allowed)) {
-            int cpu = 0;
-
+            cpu = 0;
             while (cpu < CPU_SETSIZE && !CPU_ISSET(cpu, &allowed)) {
                 cpu++;
             }
@@ -228,7 +65,7 @@ static void gather_together(Gather *g)
         if (!held_take(g->pager_tid, cpu)) {
             return;
         }
-        g->tasks = list_tasks();
+        g->tasks = held_list_tasks();
         for (unsigned i = 0; i < g->nr; i++) {
             g->threads[i].held = held_take(g->threads[i].tid, cpu);
             moved += g->threads[i].held;
@@ -240,17 +77,13 @@ static void gather_together(Gather *g)
 static void gather_apart(Gather *g)
 {
     WITH_QEMU_LOCK_GUARD(&held_lock) {
-        Held *pager = held_find(g->pager_tid);
-
         for (unsigned i = 0; i < g->nr; i++) {
             if (g->threads[i].held) {
                 held_give_back(g->threads[i].tid);
                 g->threads[i].held = false;
             }
         }
-        if (pager && g->tasks) {
-            free_children(g->tasks, pager->cpu, &pager->allowed);
-        }
+        held_free_children(g->tasks, g->pager_tid);
         g_clear_pointer(&g->tasks, g_array_unref);
         held_give_back(g->pager_tid);
     }
@@ -289,6 +122,7 @@ static void window_begin(Gather *g)
     /* Those that are held have to be known when they are let go. */
     if (g->placement.state != PLACEMENT_TOGETHER) {
         g->nr = 0;
+        g->crowd = false;
         g->cpu_time = thread_cpu_time(g->pager_tid);
     }
 }
@@ -297,6 +131,9 @@ static int64_t window_busy(Gather *g)
 {
     int64_t busy = thread_cpu_time(g->pager_tid) - g->cpu_time;
 
+    if (g->crowd) {
+        return INT64_MAX;
+    }
     for (unsigned i = 0; i < g->nr; i++) {
         busy += thread_cpu_time(g->threads[i].tid) - g->threads[i].cpu_time;
     }
@@ -346,7 +183,11 @@ static void thread_seen(Gather *g, uint32_t tid)
             return;
         }
     }
-    if (g->nr < GATHER_THREADS && g->placement.state != PLACEMENT_TOGETHER) {
+    if (g->placement.state == PLACEMENT_TOGETHER) {
+        return;
+    }
+    g->crowd = g->nr == GATHER_THREADS;
+    if (!g->crowd) {
         g->threads[g->nr++] = (GatherThread) {
             .tid = tid,
             .cpu_time = thread_cpu_time(tid),
@@ -359,10 +200,10 @@ static void first_fault(Gather *g)
     cpu_set_t allowed;
 
     g->pager_tid = qemu_get_thread_id();
-    placement_init(&g->placement, get_clock());
+    placement_init(&g->placement, get_clock(), g->handoff);
     window_begin(g);
     /* With one CPU there is nothing to choose. */
-    g->one_cpu = thread_allowed(g->pager_tid, &allowed) &&
+    g->one_cpu = held_allowed(g->pager_tid, &allowed) &&
                  CPU_COUNT(&allowed) == 1;
     set_polling(g, false);
 }
@@ -386,11 +227,12 @@ void gather_fault(Gather *g, uint32_t tid)
     }
 }
 
-Gather *gather_new(AioContext *ctx)
+Gather *gather_new(AioContext *ctx, int64_t handoff)
 {
     Gather *g = g_new0(Gather, 1);
 
     g->ctx = ctx;
+    g->handoff = handoff;
     g->timer = aio_timer_new(ctx, QEMU_CLOCK_REALTIME, SCALE_NS,
                              window_timer, g);
     return g;
@@ -400,7 +242,7 @@ void gather_stop(Gather *g)
 {
     timer_del(g->timer);
     leave(g, g->placement.state);
-    placement_init(&g->placement, get_clock());
+    placement_init(&g->placement, get_clock(), g->handoff);
 }
 
 void gather_free(Gather *g)

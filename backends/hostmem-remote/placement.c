@@ -7,20 +7,27 @@
 #include "qemu/osdep.h"
 #include "placement.h"
 
-void placement_init(Placement *p, int64_t now)
+/* With fewer faults in a window, hand-offs do not matter. */
+#define FEW_FAULTS 16
+
+void placement_init(Placement *p, int64_t now, int64_t handoff)
 {
-    *p = (Placement) { .since = now, .hold = PLACEMENT_HOLD_MIN_NS };
+    *p = (Placement) {
+        .since = now, .hold = PLACEMENT_HOLD_MIN_NS, .handoff = handoff,
+    };
 }
 
 void placement_restart(Placement *p, int64_t now)
 {
     p->faults = 0;
+    p->flushes = 0;
     p->since = now;
 }
 
 static void decide(Placement *p, int64_t now, int64_t busy)
 {
-    bool much = busy > now - p->since;
+    int64_t overlap = busy - (now - p->since);
+    bool much = overlap > p->handoff * (p->faults + p->flushes);
     PlacementState decision = much ? PLACEMENT_POLLING : PLACEMENT_TOGETHER;
 
     if (decision != p->decision) {
@@ -34,7 +41,7 @@ static void decide(Placement *p, int64_t now, int64_t busy)
 
 PlacementState placement_advise(Placement *p, int64_t now, int64_t busy)
 {
-    if (p->faults < PLACEMENT_WINDOW_FAULTS) {
+    if (p->faults < FEW_FAULTS) {
         p->state = PLACEMENT_APART;
         p->hold = PLACEMENT_HOLD_MIN_NS;
     } else if (p->state == PLACEMENT_APART) {
@@ -42,7 +49,6 @@ PlacementState placement_advise(Placement *p, int64_t now, int64_t busy)
     } else if (now >= p->until) {
         p->state = PLACEMENT_APART;
     }
-    p->faults = 0;
-    p->since = now;
+    placement_restart(p, now);
     return p->state;
 }

@@ -19,9 +19,12 @@
  *
  * Which is better shows in the time that is used.  Threads that wait for each
  * other in turn use, all together, less than one CPU: then they lose nothing
- * by sharing one, and win the wake-ups.  If they use more than one CPU, they
- * are better off apart; then the pager polls, which spares half of the
- * wake-ups::
+ * by sharing one, and win the wake-ups.  If they use more, what they would lose
+ * is what they now do at the same time, beyond one CPU.  What they would win is
+ * at least a wake-up for each fault, and as much for each time that a page
+ * leaves the guest, because then all CPUs that run it are interrupted to forget
+ * its address.  How long a wake-up takes is measured (handoff.c).  If they are
+ * better off apart, the pager polls, which spares half of the wake-ups::
  *
  *                +--- many faults, little work ---> TOGETHER ---+
  *     APART -----+                                              +---> APART
@@ -38,10 +41,7 @@
 
 /** PLACEMENT_WINDOW_FAULTS: faults that are looked at together */
 #define PLACEMENT_WINDOW_FAULTS 64
-/**
- * PLACEMENT_WINDOW_NS: a window that takes longer has too few faults for
- * their hand-offs to matter
- */
+/** PLACEMENT_WINDOW_NS: a window lasts no longer than that, in ns */
 #define PLACEMENT_WINDOW_NS (16 * 1000 * 1000)
 /** PLACEMENT_HOLD_MIN_NS: how long a decision holds at first */
 #define PLACEMENT_HOLD_MIN_NS (50 * 1000 * 1000)
@@ -58,7 +58,9 @@ typedef enum PlacementState {
  * struct Placement - of one pager and those that it serves
  * @state: as the advice was
  * @decision: the last one that was not to be apart
+ * @handoff: what it costs to wake another CPU, in ns
  * @faults: in this window
+ * @flushes: pages, or runs of them, that were taken from the guest meanwhile
  * @since: when this window began, in ns
  * @until: when to look again, in ns, unless apart
  * @hold: how long the next decision holds if it is the same, in ns
@@ -66,14 +68,16 @@ typedef enum PlacementState {
 typedef struct Placement {
     PlacementState state;
     PlacementState decision;
+    int64_t handoff;
     unsigned faults;
+    unsigned flushes;
     int64_t since;
     int64_t until;
     int64_t hold;
 } Placement;
 
 /** placement_init: apart, and a window begins at @now */
-void placement_init(Placement *p, int64_t now);
+void placement_init(Placement *p, int64_t now, int64_t handoff);
 
 /** placement_restart: a window begins @now, after a time without faults */
 void placement_restart(Placement *p, int64_t now);
@@ -86,6 +90,12 @@ void placement_restart(Placement *p, int64_t now);
 static inline bool placement_fault(Placement *p)
 {
     return ++p->faults >= PLACEMENT_WINDOW_FAULTS;
+}
+
+/** placement_flush: all CPUs that run the guest were interrupted */
+static inline void placement_flush(Placement *p)
+{
+    p->flushes++;
 }
 
 /**

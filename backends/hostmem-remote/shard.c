@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "handoff.h"
 #include "qapi/error.h"
 #include "qemu/error-report.h"
 #include "qemu/host-utils.h"
@@ -282,7 +283,8 @@ static bool shard_place_thread(RemoteShard *s, IOThread *iothread,
     int ret;
 
     if (!context) {
-        s->gather = gather_new(iothread_get_aio_context(iothread));
+        s->gather = gather_new(iothread_get_aio_context(iothread),
+                               handoff_ns());
         return true;
     }
     ret = qemu_thread_get_affinity(&context->thread, &cpus, &nr);

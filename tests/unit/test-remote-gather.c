@@ -10,8 +10,11 @@
 #include "qemu/osdep.h"
 #include "block/aio-wait.h"
 #include "gather.h"
+#include "handoff.h"
+#include "held.h"
 #include "iothread.h"
 #include "qapi/error.h"
+#include "qemu/lockable.h"
 #include "qemu/main-loop.h"
 #include "qemu/thread.h"
 #include "qemu/timer.h"
@@ -103,7 +106,8 @@ static void pager_start(Pager *pager, Served *served, unsigned nr)
     *pager = (Pager) { .iothread = iothread_new(), .served = served,
                        .nr = nr };
     pager->ctx = iothread_get_aio_context(pager->iothread);
-    pager->gather = gather_new(pager->ctx);
+    /* As if a hand-off cost nothing, so that only work counts. */
+    pager->gather = gather_new(pager->ctx, 0);
 }
 
 /* Faults of all in turn, one window full. */
@@ -407,6 +411,78 @@ static void test_allowed(void)
     pager_end(&pager);
 }
 
+/* If this fails, decisions rest on a number that cannot be. */
+static void test_handoff(void)
+{
+    int64_t first = handoff_ns();
+
+    g_test_message("%" PRId64 " ns", first);
+    /* A system call or two, up to where others are in the way. */
+    g_assert_cmpint(first, >, 100);
+    g_assert_cmpint(first, <=, 100 * SCALE_US);
+    g_assert_cmpint(handoff_ns(), ==, first);
+}
+
+/*
+ * If this fails, a thread that is made by one that is held stays on its CPU
+ * for ever; or one that there was before, and is there by somebody's will, is
+ * moved.
+ */
+static void test_children(void)
+{
+    Served parent, child, other;
+    cpu_set_t all, one;
+    int cpu = 0;
+
+    served_start(&parent);
+    served_start(&other);
+    all = affinity(&parent);
+    while (!CPU_ISSET(cpu, &all)) {
+        cpu++;
+    }
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    sched_setaffinity(other.tid, sizeof(one), &one);
+    WITH_QEMU_LOCK_GUARD(&held_lock) {
+        g_autoptr(GArray) before = held_list_tasks();
+
+        g_assert_true(held_take(parent.tid, cpu));
+        served_start(&child);
+        /* As if its parent had made it. */
+        sched_setaffinity(child.tid, sizeof(one), &one);
+        held_free_children(before, parent.tid);
+        assert_affinity(&child, &all);
+        assert_affinity(&other, &one);
+        assert_affinity(&parent, &one);
+        held_give_back(parent.tid);
+        assert_affinity(&parent, &all);
+    }
+    served_end(&child);
+    served_end(&other);
+    served_end(&parent);
+}
+
+/* If this fails, more threads than are counted are taken for idle. */
+static void test_crowd(void)
+{
+    Served served[GATHER_THREADS + 1];
+    Pager pager;
+
+    for (int i = 0; i < ARRAY_SIZE(served); i++) {
+        served_start(&served[i]);
+    }
+    pager_start(&pager, served, ARRAY_SIZE(served));
+    for (int i = 0; i < 10; i++) {
+        aio_wait_bh_oneshot(pager.ctx, window_bh, &pager);
+        g_assert_false(together(&pager));
+    }
+    pager_stop(&pager);
+    for (int i = 0; i < ARRAY_SIZE(served); i++) {
+        served_end(&served[i]);
+    }
+    pager_end(&pager);
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -421,6 +497,9 @@ int main(int argc, char **argv)
         { "/remote-memory/gather/somebody-else", test_somebody_else },
         { "/remote-memory/gather/two-pagers", test_two_pagers },
         { "/remote-memory/gather/allowed", test_allowed },
+        { "/remote-memory/gather/handoff", test_handoff },
+        { "/remote-memory/gather/children", test_children },
+        { "/remote-memory/gather/crowd", test_crowd },
     };
     cpu_set_t set;
 

@@ -36,7 +36,7 @@ typedef struct Pager {
 static void pager_init(Pager *p)
 {
     *p = (Pager) { .now = 5 * MS, .window_end = 5 * MS + PLACEMENT_WINDOW_NS };
-    placement_init(&p->placement, p->now);
+    placement_init(&p->placement, p->now, 0);
 }
 
 static bool together(const Pager *p)
@@ -131,7 +131,7 @@ static void test_few_faults(void)
     Pager p;
 
     pager_init(&p);
-    run(&p, LONG, 1 * MS, 10);
+    run(&p, LONG, 2 * MS, 10);
     g_assert_cmpuint(p.gathered, ==, 0);
 }
 
@@ -199,12 +199,51 @@ static void test_hold(void)
                                      PLACEMENT_WINDOW_NS);
 }
 
+/*
+ * If this fails, a guest that computes, and faults now and then, waits for
+ * CPUs to wake up where that takes longer than what the pager has to do; or
+ * has to share one where it does not.
+ */
+static void test_handoff(void)
+{
+    Pager p;
+
+    pager_init(&p);
+    p.placement.handoff = 20 * US;
+    run(&p, LONG, 100 * US, 115);
+    g_assert_cmpint(p.together_ns, >=, LONG * 95 / 100);
+
+    pager_init(&p);
+    p.placement.handoff = 3 * US;
+    run(&p, LONG, 100 * US, 115);
+    g_assert_cmpuint(p.gathered, ==, 0);
+}
+
+/* If this fails, it does not matter how often the guest is interrupted. */
+static void test_flushes(void)
+{
+    Placement p;
+
+    for (int flushes = 0; flushes <= 100; flushes += 100) {
+        placement_init(&p, 0, 10 * US);
+        for (int i = 0; i < 20; i++) {
+            placement_fault(&p);
+        }
+        for (int i = 0; i < flushes; i++) {
+            placement_flush(&p);
+        }
+        g_assert_cmpint(placement_advise(&p, 10 * MS, 11 * MS), ==,
+                        flushes ? PLACEMENT_TOGETHER : PLACEMENT_POLLING);
+        g_assert_cmpuint(p.flushes, ==, 0);
+    }
+}
+
 /* If this fails, a clock that stands still, or a long sleep, is a surprise. */
 static void test_clock(void)
 {
     Placement p;
 
-    placement_init(&p, 0);
+    placement_init(&p, 0, 0);
     g_assert_cmpint(placement_advise(&p, 0, 0), ==, PLACEMENT_APART);
     for (int i = 0; i < PLACEMENT_WINDOW_FAULTS; i++) {
         placement_fault(&p);
@@ -222,6 +261,8 @@ int main(int argc, char **argv)
     g_test_add_func("/remote-memory/placement/silence", test_silence);
     g_test_add_func("/remote-memory/placement/change", test_change);
     g_test_add_func("/remote-memory/placement/hold", test_hold);
+    g_test_add_func("/remote-memory/placement/handoff", test_handoff);
+    g_test_add_func("/remote-memory/placement/flushes", test_flushes);
     g_test_add_func("/remote-memory/placement/clock", test_clock);
     return g_test_run();
 }
