@@ -108,8 +108,7 @@ static uint32_t victims(RemoteShard *s, uint32_t first, uint32_t max)
 static void skip_victim(RemoteShard *s, uint32_t index, int error)
 {
     trace_remote_memory_skip(s->pager->id, shard_store_page(s, index), error);
-    page_map_rotate(&s->map, index);
-    s->pinned_streak++;
+    replacement_skipped(&s->replacement, &s->map, index);
     if (error) {
         shard_count(&s->stats.pinned_skips, 1);
     }
@@ -136,7 +135,9 @@ static uint32_t evict_victims(RemoteShard *s, uint32_t max)
         s->map.pages[first + i].slot = standby_push(&s->standby, first + i);
     }
     if (moved) {
-        s->pinned_streak = 0;
+        shard_flushed(s);
+        replacement_evicted(&s->replacement, page_map_get(&s->map, first),
+                            moved);
         budget_evicted(&s->budget, moved);
         shard_count(&s->stats.evicted, moved);
     }
@@ -160,8 +161,7 @@ static uint32_t evict_want(const RemoteShard *s)
 
 static bool all_pinned(const RemoteShard *s)
 {
-    /* Twice: the lists are of different lengths, and take turns. */
-    return s->pinned_streak >= 2 * s->map.count[PAGE_RESIDENT];
+    return replacement_stuck(&s->replacement, &s->map);
 }
 
 bool evict_stuck(const RemoteShard *s)

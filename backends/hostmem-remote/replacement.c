@@ -15,6 +15,8 @@
  * pages are.
  */
 #define PROTECTED_TURN 16
+/* What is owed to either side is forgotten beyond that, in pages. */
+#define OWED_MAX (16 * PROTECTED_TURN)
 
 /*
  * A page is used again soon if fewer pages than that part of the cache were
@@ -27,8 +29,7 @@ static bool pass_over(PageMap *map)
 {
     uint32_t oldest = map->protected.oldest;
 
-    if (!map->probation.nr ||
-        !page_has(&map->pages[oldest], PAGE_REFERENCED)) {
+    if (!page_has(&map->pages[oldest], PAGE_REFERENCED)) {
         return false;
     }
     map->pages[oldest].flags &= ~PAGE_REFERENCED;
@@ -40,16 +41,45 @@ static PageList *victim_list(Replacement *r, PageMap *map)
 {
     uint64_t resident = map->count[PAGE_RESIDENT];
 
-    r->turns++;
-    if (!map->protected.nr) {
-        return &map->probation;
+    if (!map->protected.nr || !map->probation.nr) {
+        return map->protected.nr ? &map->protected : &map->probation;
     }
-    if (r->turns % PROTECTED_TURN == 0 &&
-        map->protected.nr > resident / PROTECTED_TURN && !pass_over(map)) {
-        return &map->protected;
+    if (r->in_vain >= resident) {
+        /* All of one list, perhaps: take turns. */
+        return r->in_vain % 2 ? &map->protected : &map->probation;
+    }
+    if (r->owed >= PROTECTED_TURN - 1 &&
+        map->protected.nr > resident / PROTECTED_TURN) {
+        if (!pass_over(map)) {
+            return &map->protected;
+        }
+        r->owed -= PROTECTED_TURN - 1;
     }
     return map->probation.nr > resident / PROBATION_DIVISOR
            ? &map->probation : &map->protected;
+}
+
+void replacement_evicted(Replacement *r, const Page *page, uint32_t nr)
+{
+    r->in_vain = 0;
+    if (page_has(page, PAGE_PROTECTED)) {
+        r->owed = MAX(r->owed - (int32_t)(nr * (PROTECTED_TURN - 1)),
+                      -OWED_MAX);
+    } else {
+        r->owed = MIN(r->owed + (int32_t)nr, OWED_MAX);
+    }
+}
+
+void replacement_skipped(Replacement *r, PageMap *map, uint32_t index)
+{
+    r->in_vain++;
+    page_map_rotate(map, index);
+}
+
+bool replacement_stuck(const Replacement *r, const PageMap *map)
+{
+    /* Once around, and then both lists in turns. */
+    return r->in_vain >= 3 * map->count[PAGE_RESIDENT];
 }
 
 uint32_t replacement_victim(Replacement *r, PageMap *map)

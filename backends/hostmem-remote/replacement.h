@@ -10,7 +10,7 @@
 #include "page-map.h"
 
 /**
- * DOC: Replacement
+ * DOC: Which page has to go
  *
  * Userspace cannot see which pages a guest uses, only which ones it faults
  * on.  So a page is tried: it is taken out of the guest into standby, where a
@@ -45,11 +45,14 @@
 /**
  * struct Replacement - of a shard
  * @drops: pages dropped so far; wraps
- * @turns: victims chosen so far
+ * @in_vain: victims in a row that could not go
+ * @owed: pages on probation that went since it was last a protected one's turn;
+ *     negative if more of these went
  */
 typedef struct Replacement {
     uint32_t drops;
-    uint32_t turns;
+    uint32_t in_vain;
+    int32_t owed;
 } Replacement;
 
 /**
@@ -60,6 +63,20 @@ typedef struct Replacement {
  * Returns: its index, or PAGE_NONE if no page is resident.
  */
 uint32_t replacement_victim(Replacement *r, PageMap *map);
+
+/**
+ * replacement_evicted: the victim went
+ * @r: the replacement
+ * @page: the victim
+ * @nr: with how many of its kind, together
+ */
+void replacement_evicted(Replacement *r, const Page *page, uint32_t nr);
+
+/** replacement_skipped: the victim cannot go now: others are tried first */
+void replacement_skipped(Replacement *r, PageMap *map, uint32_t index);
+
+/** replacement_stuck: have all resident pages been tried in vain? */
+bool replacement_stuck(const Replacement *r, const PageMap *map);
 
 /** replacement_refaulted: a page in STANDBY was touched; before it moves */
 void replacement_refaulted(Page *page);

@@ -173,9 +173,6 @@ struct QEMU_ALIGNED(SHARD_ALIGN) RemoteShard {
     unsigned nr_batch;
     bool stopping;
 
-    /* Shard thread only: see evict.c. */
-    uint32_t pinned_streak;
-
     /* Shard thread only: see sweep.c. */
     unsigned long *garbage;
     size_t nr_garbage;      /* read by the main thread */

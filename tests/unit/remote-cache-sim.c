@@ -68,6 +68,7 @@ static void evict(CacheSim *sim)
     page_map_move(&sim->map, index, PAGE_STANDBY);
     sim->map.pages[index].slot = slot;
     standby_set(&sim->standby, slot, SLOT_CLEAN);
+    replacement_evicted(&sim->replacement, page_map_get(&sim->map, index), 1);
     budget_evicted(&sim->budget, 1);
     sim->evicted++;
 }

@@ -193,6 +193,71 @@ static void test_corners(void)
     page_map_destroy(&map);
 }
 
+/* A map with @nr resident pages; the first @protected of them are protected. */
+static void resident_map(PageMap *map, uint32_t nr, uint32_t protected)
+{
+    g_assert_true(page_map_init(map, nr));
+    for (uint32_t i = 0; i < nr; i++) {
+        if (i < protected) {
+            page_map_get(map, i)->flags |= PAGE_PROTECTED;
+        }
+        page_map_move(map, i, PAGE_RESIDENT);
+    }
+}
+
+/*
+ * If this fails, pages that lie side by side, and so go many at a time, drive
+ * out others that are used more.
+ */
+static void test_runs(void)
+{
+    uint32_t went[2] = { 0 };
+    Replacement r = { 0 };
+    PageMap map;
+
+    resident_map(&map, 10000, 5000);
+    for (int i = 0; i < 10000; i++) {
+        uint32_t victim = replacement_victim(&r, &map);
+        const Page *page = page_map_get(&map, victim);
+        bool protected = page_has(page, PAGE_PROTECTED);
+        uint32_t nr = protected ? 16 : 2;
+
+        /* The pages are not moved, only counted. */
+        replacement_evicted(&r, page, nr);
+        went[protected] += nr;
+    }
+    g_test_message("%u on probation, %u protected", went[0], went[1]);
+    g_assert_cmpuint(went[1], >, 0);
+    g_assert_cmpuint(went[1] * 14, <=, went[0]);
+    g_assert_cmpuint(went[1] * 16, >=, went[0] - 16 * 16);
+    page_map_destroy(&map);
+}
+
+/* If this fails, the cache grows although there is a page that could go. */
+static void test_one_can_go(void)
+{
+    const uint32_t nr = 1000, lists[] = { 0, 1, 50, 500, 950, 999, 1000 };
+
+    for (int i = 0; i < ARRAY_SIZE(lists); i++) {
+        uint32_t free_page = g_test_rand_int_range(0, nr), victim;
+        Replacement r = { 0 };
+        PageMap map;
+
+        resident_map(&map, nr, lists[i]);
+        while ((victim = replacement_victim(&r, &map)) != free_page) {
+            replacement_skipped(&r, &map, victim);
+            g_assert_false(replacement_stuck(&r, &map));
+        }
+        replacement_evicted(&r, page_map_get(&map, victim), 1);
+        page_map_move(&map, victim, PAGE_STANDBY);
+        for (uint32_t k = 0; !replacement_stuck(&r, &map); k++) {
+            g_assert_cmpuint(k, <=, 4 * nr);
+            replacement_skipped(&r, &map, replacement_victim(&r, &map));
+        }
+        page_map_destroy(&map);
+    }
+}
+
 /* If this fails, so do the first pages after four billion drops. */
 static void test_wrap(void)
 {
@@ -200,7 +265,6 @@ static void test_wrap(void)
 
     cache_sim_init(&sim, 12000, 1000);
     sim.replacement.drops = UINT32_MAX - 2000;
-    sim.replacement.turns = UINT32_MAX - 2000;
     cache_sim_touch_range(&sim, 0, 12000);
     touch_random(&sim, 0, 500, 8000);
     cache_sim_reset(&sim);
@@ -267,6 +331,8 @@ int main(int argc, char **argv)
                     test_refaulted_stays);
     g_test_add_func("/remote-memory/replacement/all-go", test_all_go);
     g_test_add_func("/remote-memory/replacement/corners", test_corners);
+    g_test_add_func("/remote-memory/replacement/runs", test_runs);
+    g_test_add_func("/remote-memory/replacement/one-can-go", test_one_can_go);
     g_test_add_func("/remote-memory/replacement/wrap", test_wrap);
     g_test_add_func("/remote-memory/replacement/random", test_random);
     return g_test_run();
