@@ -38,13 +38,17 @@
 #define EVICTIONS_PER_PAGE 2
 
 /* Standby is refilled by so many at a time, at least: batches cost less. */
-#define REFILL_MIN 32
+#define REFILL_MIN 64
 
 /* Fetches that have no room to arrive in must not take the whole cache. */
 #define FETCH_SHIFT 2
 
 static uint32_t reserve(const Budget *budget)
 {
+    if (budget->target >= budget->pages) {
+        /* All fit, but for slots that nobody needs any more. */
+        return 1;
+    }
     return MIN(MAX(budget->target >> RESERVE_SHIFT, RESERVE_MIN), RESERVE_MAX);
 }
 

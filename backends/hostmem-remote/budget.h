@@ -12,8 +12,8 @@
  *
  * All figures are pages.  What counts as used is resident, standby and in
  * flight.  Two marks keep evictions off the path of a fault: when less than
- * the reserve is left, twice the reserve is made free, so that a burst of
- * faults finds room and evictions come in batches::
+ * the reserve r is left, evictions and drops go on until twice the reserve is
+ * free, so that a burst of faults finds room and they come in batches::
  *
  *     0                    target - 2r   target - r   target
  *     |------- used -------->|<--- evict --|<- here --->|

@@ -13,10 +13,13 @@
 #include "uffd-page.h"
 #include <sys/mman.h>
 
-/* Work per call: the guest's faults wait no longer than this takes. */
-#define EVICT_BATCH 32
-/* Neighbours that are moved by one call of the kernel. */
-#define EVICT_RUN 16
+/*
+ * Work per call, in pages and in calls of the kernel: the guest's faults wait
+ * no longer than this takes.  Neighbours are moved, or dropped, by one call:
+ * each may have to interrupt every processor that the guest runs on.
+ */
+#define EVICT_BATCH 128
+#define EVICT_CALLS 16
 /* While shrinking, standby may be larger, to keep the store busy. */
 #define STANDBY_SLACK 256
 /* When devices use what should go, look again after this, in ms. */
@@ -60,10 +63,10 @@ static uint32_t drop_run(RemoteShard *s, uint32_t max, uint32_t *dropped)
                           (size_t)nr * REMOTE_STORE_PAGE_SIZE, MADV_DONTNEED);
 
         assert(ret == 0);
+        shard_flushed(s);
         budget_drop(&s->budget, filled);
         *dropped += filled;
     }
-        shard_flushed(s);
     return nr;
 }
 
@@ -87,7 +90,7 @@ static uint32_t victims(RemoteShard *s, uint32_t first, uint32_t max)
     const Page *oldest = page_map_get(&s->map, first);
     uint32_t n;
 
-    max = MIN(MIN(max, EVICT_RUN), standby_room(&s->standby));
+    max = MIN(max, standby_room(&s->standby));
     for (n = 0; n < max && first + n < s->map.nr; n++) {
         const Page *page = oldest + n;
 
@@ -176,7 +179,7 @@ bool evict_run(RemoteShard *s)
     uint32_t evicted = 0;
     uint32_t want = 0;
 
-    for (int i = 0; i < EVICT_BATCH && evicted < EVICT_BATCH; i++) {
+    for (int i = 0; i < EVICT_CALLS && evicted < EVICT_BATCH; i++) {
         want = evict_want(s);
         if (!want || !s->map.count[PAGE_RESIDENT] ||
             (i > 0 && all_pinned(s))) {

@@ -80,37 +80,43 @@ static FaultAnswer fault_zero(RemoteShard *s, uint32_t index, bool write)
 
 /*
  * Somebody touched a page in standby: it is in use, or was rightly fetched
- * ahead, which says nothing of a second use.
+ * ahead, which says nothing of a second use.  Then it will not be missed
+ * before those that were fetched along with it.
  */
 static void refaulted(RemoteShard *s, uint32_t index)
 {
     Page *page = page_map_get(&s->map, index);
+    bool probe = page_has(page, PAGE_PROBE);
 
-    if (page_has(page, PAGE_PROBE)) {
+    if (probe) {
         prefetch_used(s, index);
     } else {
         replacement_refaulted(page);
     }
     shard_move(s, index, PAGE_RESIDENT);
+    if (probe) {
+        page_map_join(&s->map, index);
+    }
 }
 
-/*
- * The slot is being read by a put, so it has to stay as it is: the guest gets
- * a copy.  When the put is done the slot is STALE.
- */
+/* Give the guest a copy; what is in the slot is needed no more. */
 static FaultAnswer refault_copy(RemoteShard *s, uint32_t index)
 {
     Page *page = page_map_get(&s->map, index);
+    uint32_t slot = page->slot;
     int ret;
 
     if (!budget_take(&s->budget)) {
         return FAULT_WAIT_ROOM;
     }
     ret = uffd_page_copy(s->uffd, shard_host(s, index),
-                         shard_slot_mem(s, page->slot));
+                         shard_slot_mem(s, slot));
     if (ret) {
         budget_release(&s->budget);
         return fault_cannot_place(s, index, ret);
+    }
+    if (s->standby.slots[slot].state != SLOT_BUSY) {
+        standby_set(&s->standby, slot, SLOT_STALE);
     }
     refaulted(s, index);
     return FAULT_ANSWERED;
@@ -132,17 +138,27 @@ static FaultAnswer refault_move(RemoteShard *s, uint32_t index)
         return fault_cannot_place(s, index, ret);
     }
     standby_set(&s->standby, slot, SLOT_EMPTY);
+    shard_flushed(s);
     refaulted(s, index);
     return FAULT_ANSWERED;
 }
 
+/*
+ * A slot that is being read by a put has to stay as it is.  A marker is better
+ * copied, too: a move interrupts every processor that the guest runs on, while
+ * the slot goes along with others.
+ */
+static bool copy_preferred(RemoteShard *s, const Page *page)
+{
+    return s->standby.slots[page->slot].state == SLOT_BUSY ||
+           (page_has(page, PAGE_PROBE) && budget_spare(&s->budget));
+}
+
 static FaultAnswer fault_standby(RemoteShard *s, uint32_t index)
 {
-    shard_flushed(s);
-    Page *page = page_map_get(&s->map, index);
     FaultAnswer answer;
 
-    if (s->standby.slots[page->slot].state == SLOT_BUSY) {
+    if (copy_preferred(s, page_map_get(&s->map, index))) {
         answer = refault_copy(s, index);
     } else {
         answer = refault_move(s, index);
@@ -300,6 +316,9 @@ void shard_fault(RemoteShard *s, uint32_t index, uint32_t tid, bool write)
     } else {
         fault_wait(s, index, tid, write, since, answer);
     }
+    if (s->gather) {
+        gather_fault(s->gather, tid);
+    }
     prefetch_fault(s, index, tid, was);
 }
 
@@ -316,9 +335,6 @@ static bool fault_retry_parked(RemoteShard *s)
     QTAILQ_FOREACH_SAFE(waiter, &s->parked, next, tmp) {
         FaultAnswer answer = fault_answer(s, waiter->page, waiter->write);
 
-    if (s->gather) {
-        gather_fault(s->gather, tid);
-    }
         need_room |= answer == FAULT_WAIT_ROOM;
         if (answer == FAULT_ANSWERED) {
             recovery_unpark(s, waiter);

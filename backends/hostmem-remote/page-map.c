@@ -65,19 +65,25 @@ static PageList *list_of(PageMap *map, const Page *page)
     return page_has(page, PAGE_PROTECTED) ? &map->protected : &map->probation;
 }
 
-static void list_append(PageMap *map, uint32_t index)
+/* Link a page in front of a younger one of its list, or as the youngest. */
+static void list_insert(PageMap *map, uint32_t index, uint32_t younger)
 {
     Page *page = &map->pages[index];
     PageList *list = list_of(map, page);
 
-    page->prev = list->youngest;
-    page->next = PAGE_NONE;
-    if (list->youngest == PAGE_NONE) {
+    page->next = younger;
+    page->prev = younger == PAGE_NONE ? list->youngest
+                                      : map->pages[younger].prev;
+    if (page->prev == PAGE_NONE) {
         list->oldest = index;
     } else {
-        map->pages[list->youngest].next = index;
+        map->pages[page->prev].next = index;
     }
-    list->youngest = index;
+    if (younger == PAGE_NONE) {
+        list->youngest = index;
+    } else {
+        map->pages[younger].prev = index;
+    }
     list->nr++;
 }
 
@@ -118,7 +124,7 @@ void page_map_move(PageMap *map, uint32_t index, PageState to)
         page->flags &= ~PAGE_HISTORY;
     }
     if (to == PAGE_RESIDENT) {
-        list_append(map, index);
+        list_insert(map, index, PAGE_NONE);
     }
     page->state = to;
     count_add(map, from, -1);
@@ -129,7 +135,25 @@ void page_map_rotate(PageMap *map, uint32_t index)
 {
     assert(page_map_get(map, index)->state == PAGE_RESIDENT);
     list_unlink(map, index);
-    list_append(map, index);
+    list_insert(map, index, PAGE_NONE);
+}
+
+static bool on_same_list(PageMap *map, uint32_t a, uint32_t b)
+{
+    return b < map->nr && map->pages[b].state == PAGE_RESIDENT &&
+           list_of(map, &map->pages[a]) == list_of(map, &map->pages[b]);
+}
+
+void page_map_join(PageMap *map, uint32_t index)
+{
+    assert(page_map_get(map, index)->state == PAGE_RESIDENT);
+    if (on_same_list(map, index, index + 1)) {
+        list_unlink(map, index);
+        list_insert(map, index, index + 1);
+    } else if (index && on_same_list(map, index, index - 1)) {
+        list_unlink(map, index);
+        list_insert(map, index, map->pages[index - 1].next);
+    }
 }
 
 static bool page_sane(const Page *page)

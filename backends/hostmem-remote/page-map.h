@@ -185,6 +185,14 @@ void page_map_move(PageMap *map, uint32_t index, PageState to);
 /** page_map_rotate: make a RESIDENT page the youngest of its list */
 void page_map_rotate(PageMap *map, uint32_t index);
 
+/**
+ * page_map_join: let a RESIDENT page grow old along with a neighbour
+ * @map: the map
+ * @index: the page; if the one behind or before it in memory is on the same
+ *     list, it gets its place next to that one
+ */
+void page_map_join(PageMap *map, uint32_t index);
+
 static inline bool page_has(const Page *page, unsigned flag)
 {
     return page->flags & flag;

@@ -369,6 +369,28 @@ static void batch_fill(RemoteShard *s, Batch *batch, Plan *plan, uint32_t max)
 {
     batch->nr = 0;
     batch->ready = 0;
+/* Downwards is where a plan goes; pages are placed, and evicted, upwards. */
+static void batch_turn(Batch *batch)
+{
+    uint32_t probes = 0;
+
+    for (unsigned i = 0, k = batch->nr - 1; i < batch->nr; i++, k--) {
+        ShardRequest *a = &batch->reqs[i], *b = &batch->reqs[k];
+
+        probes |= (batch->probes >> k & 1) << i;
+        if (i < k) {
+            uint32_t index = a->page;
+            uint64_t page = a->req.page;
+
+            a->page = b->page;
+            a->req.page = b->req.page;
+            b->page = index;
+            b->req.page = page;
+        }
+    }
+    batch->probes = probes;
+}
+
     batch->probes = 0;
     batch->block = plan->block;
     batch->tid = plan->tid;
@@ -383,6 +405,9 @@ static void batch_fill(RemoteShard *s, Batch *batch, Plan *plan, uint32_t max)
 static void batch_submit(RemoteShard *s, Batch *batch)
 {
     RemoteStoreRequest *reqs[BATCH_PAGES];
+    if (plan->window.stride < 0) {
+        batch_turn(batch);
+    }
 
     for (unsigned i = 0; i < batch->nr; i++) {
         reqs[i] = &batch->reqs[i].req;

@@ -109,53 +109,6 @@ bool shard_sane(const RemoteShard *s)
 
 /* Events */
 
-/* What can be done now, in the order of who waits most urgently. */
-static void shard_service(void *opaque)
-{
-    RemoteShard *s = opaque;
-    bool again = false;
-
-    if (!s->stopping) {
-        bool waiting = fault_retry(s);
-        uint32_t used;
-
-        fetch_submit(s);
-        used = s->budget.used;
-        again = evict_run(s) || (waiting && s->budget.used < used);
-        again |= prefetch_run(s);
-        writeback_run(s);
-        if (s->resize_reached != s->resize_wanted &&
-            !budget_shrinking(&s->budget)) {
-            qatomic_set(&s->resize_reached, s->resize_wanted);
-            qemu_bh_schedule(s->pager->resize_bh);
-        }
-    }
-    again |= sweep_run(s);
-    if (again) {
-        shard_kick(s);
-    }
-}
-
-void shard_kick(RemoteShard *s)
-{
-    if (s->service_bh) {
-        qemu_bh_schedule(s->service_bh);
-    }
-}
-
-static void shard_again(void *opaque)
-{
-    shard_kick(opaque);
-}
-
-void shard_look_again(RemoteShard *s, int ms)
-{
-    if (!timer_pending(s->again_timer)) {
-        timer_mod(s->again_timer,
-                  qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + ms);
-    }
-}
-
 static void shard_event(RemoteShard *s, const struct uffd_msg *msg)
 {
     uint64_t addr = msg->arg.pagefault.address;
@@ -189,6 +142,75 @@ static void shard_answer_events(RemoteShard *s)
         shard_event(s, &s->events[i]);
     }
     fetch_submit(s);
+}
+
+/*
+ * Who faults does not wait until all that can be put off is done.  Returns:
+ * whether there was somebody.
+ */
+static bool shard_let_in(RemoteShard *s)
+{
+    bool any;
+
+    shard_read_events(s);
+    any = s->nr_events;
+    shard_answer_events(s);
+    return any;
+}
+
+/* What can be done now, in the order of who waits most urgently. */
+static bool shard_work(RemoteShard *s)
+{
+    bool waiting = fault_retry(s), again;
+    uint32_t used;
+
+    fetch_submit(s);
+    used = s->budget.used;
+    again = evict_run(s) || (waiting && s->budget.used < used);
+    again |= shard_let_in(s);
+    again |= prefetch_run(s);
+    again |= shard_let_in(s);
+    writeback_run(s);
+    return again;
+}
+
+static void shard_service(void *opaque)
+{
+    RemoteShard *s = opaque;
+    bool again = false;
+
+    if (!s->stopping) {
+        again = shard_work(s);
+        if (s->resize_reached != s->resize_wanted &&
+            !budget_shrinking(&s->budget)) {
+            qatomic_set(&s->resize_reached, s->resize_wanted);
+            qemu_bh_schedule(s->pager->resize_bh);
+        }
+    }
+    again |= sweep_run(s);
+    if (again) {
+        shard_kick(s);
+    }
+}
+
+void shard_kick(RemoteShard *s)
+{
+    if (s->service_bh) {
+        qemu_bh_schedule(s->service_bh);
+    }
+}
+
+static void shard_again(void *opaque)
+{
+    shard_kick(opaque);
+}
+
+void shard_look_again(RemoteShard *s, int ms)
+{
+    if (!timer_pending(s->again_timer)) {
+        timer_mod(s->again_timer,
+                  qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + ms);
+    }
 }
 
 /*

@@ -293,15 +293,15 @@ static inline bool shard_stripe_begins(const RemoteShard *s, uint32_t index)
 /** shard_count: add to a counter that other threads read */
 static inline void shard_count(uint64_t *counter, uint64_t n)
 {
+    qatomic_set(counter, *counter + n);
+}
+
 /** shard_flushed: all CPUs that run the guest were told to forget an address */
 static inline void shard_flushed(RemoteShard *s)
 {
     if (s->gather) {
         gather_flush(s->gather);
     }
-}
-
-    qatomic_set(counter, *counter + n);
 }
 
 /** shard_sane: every invariant of a shard; for assertions and tests */

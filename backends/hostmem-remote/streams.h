@@ -10,7 +10,7 @@
 #include "qapi/qapi-types-remote-store.h"
 
 /**
- * DOC: Streams
+ * DOC: Streams of faults
  *
  * Each thread's last faults are kept, and searched for steps: a page next to
  * what an earlier fault brought begins a stream at once, a larger stride needs
@@ -41,14 +41,14 @@
  * Pure policy: faults go in, windows come out.
  */
 
-/** STREAM_PAGES: most pages in a window: 256 KiB */
-#define STREAM_PAGES 64
+/** STREAM_PAGES: most pages in a window: 512 KiB */
+#define STREAM_PAGES 128
 /** STREAM_MAX_STRIDE: largest step, in pages */
 #define STREAM_MAX_STRIDE 64
 /** STREAMS_PER_THREAD: a merge sort, or a loop over a few arrays */
 #define STREAMS_PER_THREAD 8
-/** STREAM_THREADS: threads that are known; who faults least is forgotten */
-#define STREAM_THREADS 16
+/** STREAM_THREADS: threads that are known, those that faulted last */
+#define STREAM_THREADS 32
 /** STREAM_HISTORY: faults of a thread that are searched */
 #define STREAM_HISTORY 16
 

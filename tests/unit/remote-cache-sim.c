@@ -9,7 +9,7 @@
 #include "remote-cache-sim.h"
 
 /* As in evict.c and shard.c. */
-#define EVICT_BATCH 32
+#define EVICT_BATCH 128
 #define STANDBY_SLACK 256
 #define STANDBY_DIVISOR 3
 #define STANDBY_MIN_SLOTS 64

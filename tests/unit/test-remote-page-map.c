@@ -90,6 +90,41 @@ static void test_middle(void)
     page_map_destroy(&map);
 }
 
+/* A page that came along with its neighbours has to leave alone. */
+static void test_join(void)
+{
+    PageMap map;
+
+    g_assert_true(page_map_init(&map, NR));
+    for (uint32_t i = 11; i < 14; i++) {
+        make_resident(&map, i);
+    }
+    make_resident(&map, 20);
+    /* Between its neighbours, before one that follows, after one before. */
+    make_resident(&map, 10);
+    page_map_join(&map, 10);
+    make_resident(&map, 14);
+    page_map_join(&map, 14);
+    g_assert_true(page_map_sane(&map));
+    g_assert_cmpuint(map.probation.oldest, ==, 10);
+    for (uint32_t i = 10; i < 14; i++) {
+        g_assert_cmpuint(map.pages[i].next, ==, i + 1);
+    }
+    g_assert_cmpuint(map.probation.youngest, ==, 20);
+    /* Nobody there, somebody of another kind, the ends of the map. */
+    page_map_get(&map, 15)->flags |= PAGE_PROTECTED;
+    make_resident(&map, 15);
+    page_map_join(&map, 15);
+    make_resident(&map, NR - 1);
+    page_map_join(&map, NR - 1);
+    make_resident(&map, 0);
+    page_map_join(&map, 0);
+    g_assert_true(page_map_sane(&map));
+    g_assert_cmpuint(map.protected.nr, ==, 1);
+    g_assert_cmpuint(map.probation.youngest, ==, 0);
+    page_map_destroy(&map);
+}
+
 /* A page on the wrong list is evicted although it is known to be in use. */
 static void test_lists(void)
 {
@@ -281,6 +316,7 @@ int main(int argc, char **argv)
     g_test_add_func("/remote-memory/page-map/huge", test_huge);
     g_test_add_func("/remote-memory/page-map/order", test_order);
     g_test_add_func("/remote-memory/page-map/middle", test_middle);
+    g_test_add_func("/remote-memory/page-map/join", test_join);
     g_test_add_func("/remote-memory/page-map/lists", test_lists);
     g_test_add_func("/remote-memory/page-map/history", test_history);
     g_test_add_func("/remote-memory/page-map/hash", test_hash);

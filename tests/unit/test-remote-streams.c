@@ -169,7 +169,7 @@ static void test_threads(void)
 
     for (int i = 0; i < 3200; i++) {
         for (int tid = 1; tid <= STREAM_THREADS; tid++) {
-            touch(m, tid, tid * PAGES / 20 + i);
+            touch(m, tid, tid * (PAGES / (STREAM_THREADS + 2)) + i);
         }
     }
     check_costs(m, "threads", 3 * STREAM_THREADS,
