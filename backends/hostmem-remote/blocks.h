@@ -85,9 +85,9 @@ uint64_t blocks_footprint(const Blocks *b);
 unsigned blocks_order(Blocks *b, uint32_t page, unsigned limit);
 
 /** blocks_probe: the page of @page's block that shows whether it is used */
-static inline uint32_t blocks_probe(uint32_t page, unsigned order)
+static inline uint64_t blocks_probe(uint64_t page, unsigned order)
 {
-    return page ^ (1u << (order - 1));
+    return page ^ (1ull << (order - 1));
 }
 
 /** blocks_outcome: the probe @page was @used, or was dropped without that */

@@ -101,11 +101,13 @@ static void fetch_failed(RemoteShard *s, ShardRequest *r)
 {
     shard_move(s, r->page, PAGE_REMOTE);
     budget_release(&s->budget);
-    if (!r->req.background || fault_awaited(s, r->page)) {
-        recovery_failed(s, REMOTE_MEMORY_OPERATION_READ, r->req.result,
-                        r->req.reason);
-        fault_not_arrived(s, r->page);
+    if (r->req.background && !fault_awaited(s, r->page)) {
+        shard_count(&s->stats.errors, 1);
+        return;
     }
+    recovery_failed(s, REMOTE_MEMORY_OPERATION_READ, r->req.result,
+                    r->req.reason);
+    fault_not_arrived(s, r->page);
 }
 
 void fetch_settle(RemoteShard *s, ShardRequest *r)

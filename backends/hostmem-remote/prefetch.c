@@ -55,6 +55,7 @@ typedef struct Plan {
 /**
  * struct Batch - pages that are fetched together
  * @nr: how many
+ * @moves: pages, or runs of them, that were in standby on the way
  * @pending: how many have not been answered; idle if 0
  * @ready: requests whose content came, and is not placed yet
  * @probes: requests for pages to be left in standby
@@ -64,6 +65,7 @@ typedef struct Plan {
  */
 typedef struct Batch {
     unsigned nr;
+    unsigned moves;
     unsigned pending;
     uint32_t ready;
     uint32_t probes;
@@ -147,8 +149,8 @@ static void plan_add(RemoteShard *s, const Plan *plan)
     Prefetch *p = s->prefetch;
 
     if (p->nr_plans == PLANS) {
-        plan_end(p, plan);
-        return;
+        /* It has waited for so long that its pages will have been needed. */
+        plan_pop(p);
     }
     trace_remote_memory_prefetch(s->pager->id, plan->window.page,
                                  plan->window.stride, plan->window.nr);
@@ -308,8 +310,8 @@ static void batch_add(RemoteShard *s, Batch *batch, Plan *plan,
  * Pages of a stream that are in standby are moved back, with as many of the
  * neighbours as follow in both places.  Returns: how many pages.
  */
-static uint32_t bring_back(RemoteShard *s, const StreamWindow *window,
-                           uint32_t index)
+static uint32_t bring_back(RemoteShard *s, Batch *batch,
+                           const StreamWindow *window, uint32_t index)
 {
     uint32_t slot = s->map.pages[index].slot, n, moved;
     uint32_t most = window->stride == 1 ? MIN(window->nr, BATCH_PAGES) : 1;
@@ -329,6 +331,8 @@ static uint32_t bring_back(RemoteShard *s, const StreamWindow *window,
     }
     uffd_page_move(s->uffd, shard_host(s, index), shard_slot_mem(s, slot), n,
                    &moved);
+    shard_flushed(s);
+    batch->moves++;
     for (uint32_t i = 0; i < moved; i++) {
         standby_set(&s->standby, slot + i, SLOT_EMPTY);
         shard_move(s, index + i, PAGE_RESIDENT);
@@ -359,16 +363,12 @@ static uint32_t plan_step(RemoteShard *s, Batch *batch, Plan *plan)
         batch_add(s, batch, plan, index);
         return 1;
     case PAGE_STANDBY:
-        return plan->block ? 1 : bring_back(s, &plan->window, index);
+        return plan->block ? 1 : bring_back(s, batch, &plan->window, index);
     default:
         return 1;
     }
 }
 
-static void batch_fill(RemoteShard *s, Batch *batch, Plan *plan, uint32_t max)
-{
-    batch->nr = 0;
-    batch->ready = 0;
 /* Downwards is where a plan goes; pages are placed, and evicted, upwards. */
 static void batch_turn(Batch *batch)
 {
@@ -391,23 +391,28 @@ static void batch_turn(Batch *batch)
     batch->probes = probes;
 }
 
+static void batch_fill(RemoteShard *s, Batch *batch, Plan *plan, uint32_t max)
+{
+    batch->nr = 0;
+    batch->moves = 0;
+    batch->ready = 0;
     batch->probes = 0;
     batch->block = plan->block;
     batch->tid = plan->tid;
-    while (plan->window.nr && batch->nr < max) {
+    while (plan->window.nr && batch->nr + batch->moves < max) {
         uint32_t n = plan_step(s, batch, plan);
 
         plan->window.page += (int64_t)n * plan->window.stride;
         plan->window.nr -= n;
+    }
+    if (plan->window.stride < 0) {
+        batch_turn(batch);
     }
 }
 
 static void batch_submit(RemoteShard *s, Batch *batch)
 {
     RemoteStoreRequest *reqs[BATCH_PAGES];
-    if (plan->window.stride < 0) {
-        batch_turn(batch);
-    }
 
     for (unsigned i = 0; i < batch->nr; i++) {
         reqs[i] = &batch->reqs[i].req;
@@ -521,12 +526,20 @@ static bool place_probe(RemoteShard *s, Batch *batch, unsigned i)
     return true;
 }
 
-/* Not placed: as if it had not been asked for, unless somebody has. */
+/*
+ * Placed by itself, because somebody waits for it; or not at all, which leaves
+ * room for others.
+ */
 static void page_settle(RemoteShard *s, Batch *batch, unsigned i)
 {
+    RemoteStoreRequest *req = &batch->reqs[i].req;
+
     batch->ready &= ~(1u << i);
     s->prefetching--;
     fetch_settle(s, &batch->reqs[i]);
+    g_free(req->reason);
+    req->reason = NULL;
+    shard_kick(s);
 }
 
 static void batch_place(RemoteShard *s, Batch *batch)
@@ -578,8 +591,6 @@ static void prefetch_complete(RemoteStoreRequest *req)
     } else {
         page_settle(s, batch, i);
     }
-    g_free(req->reason);
-    req->reason = NULL;
     qatomic_set(&s->in_flight, s->in_flight - 1);
     if (batch->pending == 1) {
         batch_place(s, batch);

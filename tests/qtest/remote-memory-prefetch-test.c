@@ -420,7 +420,7 @@ static void check_unawaited(const char *mode)
         assert_running(qts);
         g_usleep(50000);
     }
-    g_assert_cmpuint(rm_query_member(qts, "errors"), ==, 0);
+    g_assert_cmpuint(rm_query_member(qts, "errors"), >, 0);
     rm_set_fault(qts, "error-rate", 0);
     rm_check_pages(qts, 0, nr, 0);
     assert_running(qts);
