@@ -138,6 +138,7 @@ static uint32_t evict_victims(RemoteShard *s, uint32_t max)
         s->map.pages[first + i].slot = standby_push(&s->standby, first + i);
     }
     if (moved) {
+        s->lingered = true;
         shard_flushed(s);
         replacement_evicted(&s->replacement, page_map_get(&s->map, first),
                             moved);

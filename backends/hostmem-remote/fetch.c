@@ -130,10 +130,25 @@ void fetch_settle(RemoteShard *s, ShardRequest *r)
     }
 }
 
+/*
+ * Is there something that could go on now?  Else a way through the event loop
+ * is saved, for each fetch.
+ */
+static bool others_wait(const RemoteShard *s)
+{
+    return !QTAILQ_EMPTY(&s->for_room) || s->nr_parked || s->failed_ops ||
+           budget_excess(&s->budget) || budget_shrinking(&s->budget);
+}
+
 static void fetch_complete(RemoteStoreRequest *req)
 {
     ShardRequest *r = container_of(req, ShardRequest, req);
+    RemoteShard *s = r->shard;
+    bool kick = others_wait(s);
 
-    fetch_settle(r->shard, r);
-    shard_request_put(r->shard, &r->shard->idle_fetches, r);
+    fetch_settle(s, r);
+    shard_request_put(s, &s->idle_fetches, r);
+    if (kick || others_wait(s)) {
+        shard_kick(s);
+    }
 }

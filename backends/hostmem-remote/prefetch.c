@@ -420,6 +420,7 @@ static void batch_submit(RemoteShard *s, Batch *batch)
     batch->pending = batch->nr;
     qatomic_set(&s->in_flight, s->in_flight + batch->nr);
     if (batch->nr) {
+        s->lingered = true;
         remote_store_submit(s->queue, reqs, batch->nr);
     }
 }

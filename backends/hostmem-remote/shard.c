@@ -87,7 +87,6 @@ void shard_request_put(RemoteShard *s, ShardRequestList *idle,
     r->req.reason = NULL;
     QSLIST_INSERT_HEAD(idle, r, next);
     qatomic_set(&s->in_flight, s->in_flight - 1);
-    shard_kick(s);
 }
 
 void shard_move(RemoteShard *s, uint32_t index, PageState to)
@@ -152,6 +151,10 @@ static bool shard_let_in(RemoteShard *s)
 {
     bool any;
 
+    if (!s->lingered) {
+        return false;
+    }
+    s->lingered = false;
     shard_read_events(s);
     any = s->nr_events;
     shard_answer_events(s);

@@ -171,6 +171,7 @@ struct QEMU_ALIGNED(SHARD_ALIGN) RemoteShard {
     uint32_t in_flight;     /* read by the main thread */
     RemoteStoreRequest *batch[SHARD_FETCHES];
     unsigned nr_batch;
+    bool lingered;          /* somebody may have faulted meanwhile */
     bool stopping;
 
     /* Shard thread only: see sweep.c. */
@@ -262,7 +263,7 @@ void shard_look_again(RemoteShard *s, int ms);
 ShardRequest *shard_request_get(RemoteShard *s, ShardRequestList *idle,
                                 uint32_t index);
 
-/** shard_request_put: give a request back that has ended; others may go on */
+/** shard_request_put: give a request back that has ended */
 void shard_request_put(RemoteShard *s, ShardRequestList *idle,
                        ShardRequest *r);
 

@@ -143,4 +143,5 @@ static void discard_complete(RemoteStoreRequest *req)
         }
     }
     shard_request_put(s, &s->idle_discards, r);
+    shard_kick(s);
 }

@@ -131,4 +131,5 @@ static void put_complete(RemoteStoreRequest *req)
                         req->reason);
     }
     shard_request_put(s, &s->idle_puts, r);
+    shard_kick(s);
 }
