@@ -53,6 +53,9 @@ class Turn:
         if self.prefetch:
             machine.set_prefetch(self.prefetch)
         options = {'seconds': SECONDS[quick]} if self.lasts() else {}
+        requests = WORKLOADS[self.workload].options.get('requests')
+        if requests and quick:
+            options['requests'] = requests // 4
         answer = machine.run(self.workload, **options)
         if self.prefetch:
             machine.set_prefetch(PREFETCH)
