@@ -6,7 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "blocks.h"
-#include <sys/mman.h>
+#include "sparse.h"
 
 /*
  * One fault in so many tries a neighbour where that is not known to be of use:
@@ -27,23 +27,19 @@
 bool blocks_init(Blocks *b, uint32_t pages)
 {
     uint32_t nr = DIV_ROUND_UP((uint64_t)pages, 1u << BLOCK_REGION_SHIFT);
-    void *regions = mmap(NULL, nr * sizeof(BlockRegion),
-                         PROT_READ | PROT_WRITE,
-                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-    if (regions == MAP_FAILED) {
-        return false;
-    }
-    *b = (Blocks) { .regions = regions, .nr = nr, .period = TRY_PERIOD_MAX };
-    return true;
+    *b = (Blocks) {
+        .regions = sparse_new(nr * sizeof(BlockRegion)),
+        .nr = nr,
+        .period = TRY_PERIOD_MAX,
+    };
+    return b->regions;
 }
 
 void blocks_destroy(Blocks *b)
 {
-    if (b->regions) {
-        munmap(b->regions, b->nr * sizeof(BlockRegion));
-        b->regions = NULL;
-    }
+    sparse_free(b->regions, b->nr * sizeof(BlockRegion));
+    b->regions = NULL;
 }
 
 uint64_t blocks_footprint(const Blocks *b)

@@ -11,7 +11,7 @@
 #include "qemu/osdep.h"
 #include "qemu/atomic.h"
 #include "page-map.h"
-#include <sys/mman.h>
+#include "sparse.h"
 
 QEMU_BUILD_BUG_ON(sizeof(Page) != 20);
 QEMU_BUILD_BUG_ON(PAGE_ZERO != 0);
@@ -30,29 +30,21 @@ static const unsigned ways[PAGE_STATES] = {
 
 bool page_map_init(PageMap *map, uint32_t nr)
 {
-    void *pages = mmap(NULL, nr * sizeof(Page), PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
     assert(nr < PAGE_NONE);
-    if (pages == MAP_FAILED) {
-        return false;
-    }
     *map = (PageMap) {
-        .pages = pages,
+        .pages = sparse_new(nr * sizeof(Page)),
         .nr = nr,
         .count[PAGE_ZERO] = nr,
         .probation = { .oldest = PAGE_NONE, .youngest = PAGE_NONE },
         .protected = { .oldest = PAGE_NONE, .youngest = PAGE_NONE },
     };
-    return true;
+    return map->pages;
 }
 
 void page_map_destroy(PageMap *map)
 {
-    if (map->pages) {
-        munmap(map->pages, map->nr * sizeof(Page));
-        map->pages = NULL;
-    }
+    sparse_free(map->pages, map->nr * sizeof(Page));
+    map->pages = NULL;
 }
 
 uint64_t page_map_footprint(const PageMap *map)

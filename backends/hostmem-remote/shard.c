@@ -13,10 +13,10 @@
 #include "qemu/memalign.h"
 #include "qemu/userfaultfd.h"
 #include "shard.h"
+#include "sparse.h"
 #include "trace.h"
 #include "uffd-page.h"
 #include <linux/userfaultfd.h>
-#include <sys/mman.h>
 
 /*
  * Slots in the standby ring: more than budget_standby_goal() ever asks for,
@@ -379,16 +379,15 @@ static bool shard_open_standby(RemoteShard *s, Error **errp)
     uint32_t capacity = pow2floor(MAX(s->map.nr / STANDBY_DIVISOR,
                                       STANDBY_MIN_SLOTS));
     size_t size = (size_t)capacity * REMOTE_STORE_PAGE_SIZE;
-    void *mem = mmap(NULL, size, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *mem = sparse_new(size);
 
-    if (mem == MAP_FAILED) {
+    if (!mem) {
         error_setg_errno(errp, errno, "cannot reserve standby memory");
         return false;
     }
     s->standby_mem = mem;
     if (!standby_init(&s->standby, capacity)) {
-        munmap(mem, size);
+        sparse_free(mem, size);
         s->standby_mem = NULL;
         error_setg_errno(errp, errno, "cannot reserve the standby ring");
         return false;
@@ -529,10 +528,8 @@ void shard_destroy(RemoteShard *s)
     }
     timer_free(s->again_timer);
     gather_free(s->gather);
-    if (s->standby_mem) {
-        munmap(s->standby_mem,
-               (size_t)s->standby.capacity * REMOTE_STORE_PAGE_SIZE);
-    }
+    sparse_free(s->standby_mem,
+                (size_t)s->standby.capacity * REMOTE_STORE_PAGE_SIZE);
     qemu_vfree(s->fetch_mem);
     prefetch_destroy(s);
     standby_destroy(&s->standby);

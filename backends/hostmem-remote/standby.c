@@ -7,29 +7,23 @@
 #include "qemu/osdep.h"
 #include "qemu/atomic.h"
 #include "qemu/host-utils.h"
+#include "sparse.h"
 #include "standby.h"
-#include <sys/mman.h>
 
 bool standby_init(Standby *ring, uint32_t capacity)
 {
-    void *slots = mmap(NULL, capacity * sizeof(StandbySlot),
-                       PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
     assert(is_power_of_2(capacity));
-    if (slots == MAP_FAILED) {
-        return false;
-    }
-    *ring = (Standby) { .slots = slots, .capacity = capacity };
-    return true;
+    *ring = (Standby) {
+        .slots = sparse_new(capacity * sizeof(StandbySlot)),
+        .capacity = capacity,
+    };
+    return ring->slots;
 }
 
 void standby_destroy(Standby *ring)
 {
-    if (ring->slots) {
-        munmap(ring->slots, ring->capacity * sizeof(StandbySlot));
-        ring->slots = NULL;
-    }
+    sparse_free(ring->slots, ring->capacity * sizeof(StandbySlot));
+    ring->slots = NULL;
 }
 
 uint64_t standby_footprint(const Standby *ring)

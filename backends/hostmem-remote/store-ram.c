@@ -12,7 +12,6 @@
  */
 
 #include "qemu/osdep.h"
-#include <sys/mman.h>
 #include "qapi/error.h"
 #include "qapi/visitor.h"
 #include "qemu/atomic.h"
@@ -24,6 +23,7 @@
 #include "qom/object_interfaces.h"
 #include "remote-memory/store.h"
 #include "page-compress.h"
+#include "sparse.h"
 
 #define TYPE_REMOTE_STORE_RAM "remote-store-ram"
 OBJECT_DECLARE_SIMPLE_TYPE(RemoteStoreRam, REMOTE_STORE_RAM)
@@ -338,13 +338,11 @@ static uint64_t chunks_size(RemoteStoreRegion *region)
     return nr_chunks(region) * sizeof(RamChunk *);
 }
 
-/* Address space that turns into zeroed memory where it is touched. */
 static void *sparse_alloc(RemoteStore *store, uint64_t size, Error **errp)
 {
-    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *p = sparse_new(size);
 
-    if (p == MAP_FAILED) {
+    if (!p) {
         error_setg_errno(errp, errno, "store '%s': cannot reserve %" PRIu64
                          " KiB of address space", remote_store_id(store),
                          size / KiB);
@@ -354,13 +352,6 @@ static void *sparse_alloc(RemoteStore *store, uint64_t size, Error **errp)
     qemu_madvise(p, size, QEMU_MADV_NOHUGEPAGE);
     qemu_madvise(p, size, QEMU_MADV_DONTDUMP);
     return p;
-}
-
-static void sparse_free(void *p, uint64_t size)
-{
-    if (p) {
-        munmap(p, size);
-    }
 }
 
 static void ram_free_chunks(RemoteStoreRegion *region)

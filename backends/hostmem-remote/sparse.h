@@ -1,0 +1,35 @@
+/*
+ * Sparse memory: address space that turns into zeros where it is touched
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef REMOTE_MEMORY_SPARSE_H
+#define REMOTE_MEMORY_SPARSE_H
+
+#include <sys/mman.h>
+
+/**
+ * sparse_new: reserve zeroed memory
+ * @size: in bytes, above 0
+ *
+ * Takes no time and no memory to speak of, whatever @size is.
+ * Returns: page-aligned, or %NULL if there is no address space (errno is set).
+ */
+static inline void *sparse_new(size_t size)
+{
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    return p == MAP_FAILED ? NULL : p;
+}
+
+/** sparse_free: give it back; @p may be %NULL */
+static inline void sparse_free(void *p, size_t size)
+{
+    if (p) {
+        munmap(p, size);
+    }
+}
+
+#endif
