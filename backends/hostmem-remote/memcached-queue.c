@@ -24,6 +24,7 @@
 #include "qapi/error.h"
 #include "qemu/atomic.h"
 #include "qemu/lockable.h"
+#include "qemu/memalign.h"
 #include "memcached-connect.h"
 #include "memcached-lane.h"
 #include "memcached-link.h"
@@ -460,7 +461,7 @@ RemoteStoreQueue *mc_queue_open(RemoteStoreRegion *region, AioContext *ctx,
                                 Error **errp)
 {
     RemoteStoreMemcached *mc = REMOTE_STORE_MEMCACHED(region->store);
-    McQueue *q = g_new0(McQueue, 1);
+    McQueue *q = remote_store_alloc(sizeof(McQueue));
     size_t nr_writers = WRITE_LANES_TOTAL / mc->nr_servers;
 
     q->mc = mc;
@@ -490,5 +491,5 @@ void mc_queue_close(RemoteStoreQueue *queue)
         mc_generations_merge(q->region->generations, q->generations);
     }
     mc_generations_free(q->generations);
-    g_free(q);
+    qemu_vfree(q);
 }

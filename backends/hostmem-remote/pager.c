@@ -468,9 +468,8 @@ RemotePager *pager_new(const PagerConfig *config, Error **errp)
     pager->error_bh = qemu_bh_new(pager_error_bh, pager);
     pager->resize_bh = qemu_bh_new(pager_resize_bh, pager);
     qemu_mutex_init(&pager->error_lock);
-    pager->shards = qemu_memalign(SHARD_ALIGN,
-                                  pager->nr_shards * sizeof(RemoteShard));
-    memset(pager->shards, 0, pager->nr_shards * sizeof(RemoteShard));
+    pager->shards = remote_store_alloc(pager->nr_shards *
+                                       sizeof(RemoteShard));
     for (unsigned i = 0; i < pager->nr_shards; i++) {
         pager->shards[i].pager = pager;
         pager->shards[i].index = i;

@@ -88,7 +88,7 @@ static void prefetch_complete(RemoteStoreRequest *req);
 
 bool prefetch_init(RemoteShard *s)
 {
-    Prefetch *p = g_new0(Prefetch, 1);
+    Prefetch *p = remote_store_alloc(sizeof(Prefetch));
 
     s->prefetch = p;
     p->mode = s->pager->prefetch;
@@ -113,7 +113,7 @@ void prefetch_destroy(RemoteShard *s)
     if (s->prefetch) {
         blocks_destroy(&s->prefetch->blocks);
         qemu_vfree(s->prefetch->mem);
-        g_free(s->prefetch);
+        qemu_vfree(s->prefetch);
     }
 }
 

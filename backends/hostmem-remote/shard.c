@@ -16,7 +16,6 @@
 #include "sparse.h"
 #include "trace.h"
 #include "uffd-page.h"
-#include <linux/userfaultfd.h>
 
 /*
  * Slots in the standby ring: more than budget_standby_goal() ever asks for,
@@ -416,7 +415,6 @@ bool shard_start(RemoteShard *s, IOThread *iothread, ThreadContext *context,
     QTAILQ_INIT(&s->for_room);
     QTAILQ_INIT(&s->for_fetch);
     QTAILQ_INIT(&s->idle_waiters);
-    s->events = g_new(struct uffd_msg, SHARD_EVENTS);
     recovery_init(s);
     writeback_init(s);
     if (!page_map_init(&s->map, pages) || !sweep_init(s) || !fetch_init(s) ||
@@ -535,7 +533,6 @@ void shard_destroy(RemoteShard *s)
     standby_destroy(&s->standby);
     page_map_destroy(&s->map);
     g_free(s->garbage);
-    g_free(s->events);
     fault_waiters_free(s);
     recovery_destroy(s);
     if (s->iothread) {

@@ -15,8 +15,7 @@
 #include "replacement.h"
 #include "standby.h"
 #include "system/iothread.h"
-
-struct uffd_msg;
+#include <linux/userfaultfd.h>
 
 typedef struct Batch Batch;
 typedef struct Prefetch Prefetch;
@@ -122,13 +121,7 @@ typedef struct ShardStats {
     uint64_t fault_time_ns;
 } ShardStats;
 
-/*
- * SHARD_ALIGN: shards share no line of a cache, not even with what the
- * processor fetches along with it
- */
-#define SHARD_ALIGN 128
-
-struct QEMU_ALIGNED(SHARD_ALIGN) RemoteShard {
+struct QEMU_ALIGNED(REMOTE_STORE_ALIGN) RemoteShard {
     /* Set at creation, never modified. */
     RemotePager *pager;
     unsigned index;
@@ -153,7 +146,7 @@ struct QEMU_ALIGNED(SHARD_ALIGN) RemoteShard {
     ShardStats stats;
 
     /* Shard thread only: events read and not handled yet. */
-    struct uffd_msg *events;
+    struct uffd_msg events[SHARD_EVENTS];
     int nr_events;
 
     /* Shard thread only: faults that could not be answered at once. */

@@ -11,6 +11,7 @@
 #include "qapi/error.h"
 #include "qapi/visitor.h"
 #include "qemu/atomic.h"
+#include "qemu/memalign.h"
 #include "qemu/module.h"
 #include "qemu/timer.h"
 #include "qom/object_interfaces.h"
@@ -259,7 +260,7 @@ static RemoteStoreQueue *fault_open(RemoteStoreRegion *region, AioContext *ctx,
     if (!child) {
         return NULL;
     }
-    q = g_new0(FaultQueue, 1);
+    q = remote_store_alloc(sizeof(FaultQueue));
     q->fault = fault;
     q->child = child;
     q->random = fault->seed + fault->nr_queues++;
@@ -276,7 +277,7 @@ static void fault_close(RemoteStoreQueue *queue)
     assert(QTAILQ_EMPTY(&q->waiting));
     timer_free(q->timer);
     remote_store_close(q->child);
-    g_free(q);
+    qemu_vfree(q);
 }
 
 static bool fault_attach(RemoteStoreRegion *region, Error **errp)

@@ -18,6 +18,7 @@
 #include "qemu/bitmap.h"
 #include "qemu/bitops.h"
 #include "qemu/madvise.h"
+#include "qemu/memalign.h"
 #include "qemu/module.h"
 #include "qemu/units.h"
 #include "qom/object_interfaces.h"
@@ -56,15 +57,15 @@ typedef struct RamBlob {
 typedef RamBlob *RamChunk[CHUNK_PAGES];
 
 /*
- * @used: payload, in bytes; atomic
  * @pages, @present: where the pages are and which ones, if uncompressed
  * @chunks: where the blobs are, if compressed
+ * @used: payload, in bytes; atomic, and not in the way of those who only read
  */
 typedef struct RamRegion {
-    uint64_t used;
     uint8_t *pages;
     unsigned long *present;
     RamChunk **chunks;
+    QEMU_ALIGNED(REMOTE_STORE_ALIGN) uint64_t used;
 } RamRegion;
 
 /* @codec and @scratch are NULL if uncompressed. */
@@ -376,13 +377,13 @@ static void ram_detach(RemoteStoreRegion *region)
     sparse_free(r->pages, pages_size(region));
     sparse_free(r->present, present_size(region));
     qatomic_sub(&ram->used, r->used);
-    g_free(r);
+    qemu_vfree(r);
 }
 
 static bool ram_attach(RemoteStoreRegion *region, Error **errp)
 {
     RemoteStoreRam *ram = REMOTE_STORE_RAM(region->store);
-    RamRegion *r = g_new0(RamRegion, 1);
+    RamRegion *r = remote_store_alloc(sizeof(RamRegion));
     bool ok;
 
     region->opaque = r;
@@ -405,7 +406,7 @@ static RemoteStoreQueue *ram_open(RemoteStoreRegion *region, AioContext *ctx,
                                   Error **errp)
 {
     RemoteStoreRam *ram = REMOTE_STORE_RAM(region->store);
-    RamQueue *q = g_new0(RamQueue, 1);
+    RamQueue *q = remote_store_alloc(sizeof(RamQueue));
 
     q->ram = ram;
     q->region = region->opaque;
@@ -414,7 +415,7 @@ static RemoteStoreQueue *ram_open(RemoteStoreRegion *region, AioContext *ctx,
         if (!q->codec) {
             error_setg(errp, "store '%s': no memory to compress with",
                        remote_store_id(region->store));
-            g_free(q);
+            qemu_vfree(q);
             return NULL;
         }
         q->scratch = g_malloc(PAGE_COMPRESS_MAX);
@@ -428,7 +429,7 @@ static void ram_close(RemoteStoreQueue *queue)
 
     page_codec_free(q->codec);
     g_free(q->scratch);
-    g_free(q);
+    qemu_vfree(q);
 }
 
 static bool ram_start(RemoteStore *store, Error **errp)

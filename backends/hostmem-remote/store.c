@@ -10,6 +10,7 @@
 #include "qemu/atomic.h"
 #include "qemu/lockable.h"
 #include "qemu/main-loop.h"
+#include "qemu/memalign.h"
 #include "qemu/module.h"
 #include "qom/object_interfaces.h"
 #include "remote-memory/store.h"
@@ -150,6 +151,14 @@ void remote_store_close(RemoteStoreQueue *queue)
         store->retired.errors += queue->errors;
     }
     REMOTE_STORE_GET_CLASS(store)->close(queue);
+}
+
+void *remote_store_alloc(size_t size)
+{
+    void *p = qemu_memalign(REMOTE_STORE_ALIGN,
+                            ROUND_UP(size, REMOTE_STORE_ALIGN));
+
+    return memset(p, 0, size);
 }
 
 /* Only @counter's thread writes it: no atomic read-modify-write is needed. */

@@ -54,6 +54,13 @@
 /** REMOTE_STORE_PAGE_SIZE: unit of transfer, in bytes */
 #define REMOTE_STORE_PAGE_SIZE 4096
 
+/**
+ * REMOTE_STORE_ALIGN: memory of different threads that is aligned to this
+ * shares no line of a cache, not even with what the processor fetches along
+ * with it
+ */
+#define REMOTE_STORE_ALIGN 128
+
 #define TYPE_REMOTE_STORE "remote-store"
 OBJECT_DECLARE_TYPE(RemoteStore, RemoteStoreClass, REMOTE_STORE)
 
@@ -164,10 +171,11 @@ struct RemoteStoreRegion {
  * @errors: requests that did not end well
  * @next: in &RemoteStore.queues, protected by &RemoteStore.lock
  *
- * Drivers embed it as their first member.  The counters are written by
+ * Drivers embed it as their first member, in what remote_store_alloc() gives,
+ * so that queues are not in each other's way.  The counters are written by
  * @ctx's thread only and read by any thread with qatomic_read().
  */
-struct RemoteStoreQueue {
+struct QEMU_ALIGNED(REMOTE_STORE_ALIGN) RemoteStoreQueue {
     RemoteStoreRegion *region;
     AioContext *ctx;
     uint64_t pages;
@@ -330,6 +338,14 @@ RemoteStoreInfo *remote_store_query(RemoteStore *store);
  * Main thread.  Returns: whether the property may still be set.
  */
 bool remote_store_can_set(RemoteStore *store, const char *name, Error **errp);
+
+/**
+ * remote_store_alloc: memory for what a driver writes for each request
+ * @size: in bytes
+ *
+ * Returns: zeroed, aligned to %REMOTE_STORE_ALIGN; freed by qemu_vfree().
+ */
+void *remote_store_alloc(size_t size);
 
 /**
  * remote_store_done: end a request well
