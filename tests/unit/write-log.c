@@ -145,26 +145,24 @@ size_t write_log_shared(const WriteLog *a, const WriteLog *b,
 
 /* What the compiler calls; the names and types are its own. */
 
+#pragma GCC diagnostic ignored "-Wmissing-prototypes"
+
 #define CALLER __builtin_return_address(0)
 
-#define TSAN_FUNCTION(type, name, ...)  \
-    type name(__VA_ARGS__);             \
-    type name(__VA_ARGS__)
-
-TSAN_FUNCTION(void, __tsan_init, void)
+void __tsan_init(void)
 {
 }
 
-TSAN_FUNCTION(void, __tsan_func_entry, void *caller)
+void __tsan_func_entry(void *caller)
 {
 }
 
-TSAN_FUNCTION(void, __tsan_func_exit, void)
+void __tsan_func_exit(void)
 {
 }
 
 #define TSAN_ACCESS(name, size, write)                      \
-    TSAN_FUNCTION(void, __tsan_##name##size, void *addr)    \
+    void __tsan_##name##size(void *addr)                    \
     {                                                       \
         touch(addr, size, write, CALLER);                   \
     }
@@ -185,12 +183,12 @@ TSAN_ACCESSES(4)
 TSAN_ACCESSES(8)
 TSAN_ACCESSES(16)
 
-TSAN_FUNCTION(void, __tsan_read_range, void *addr, unsigned long size)
+void __tsan_read_range(void *addr, unsigned long size)
 {
     touch(addr, size, false, CALLER);
 }
 
-TSAN_FUNCTION(void, __tsan_write_range, void *addr, unsigned long size)
+void __tsan_write_range(void *addr, unsigned long size)
 {
     touch(addr, size, true, CALLER);
 }
@@ -199,89 +197,84 @@ TSAN_FUNCTION(void, __tsan_write_range, void *addr, unsigned long size)
  * Atomic accesses are done here.  The order that was asked for is not known
  * when this is compiled, so it is the strictest.
  */
-#define TSAN_ATOMIC_RMW(bits, name)                                         \
-    TSAN_FUNCTION(uint##bits##_t, __tsan_atomic##bits##_##name,             \
-                  uint##bits##_t *addr, uint##bits##_t v,                   \
-                  int order)                                                \
+
+#define TSAN_ATOMIC_LOAD(type, bits)                                        \
+    type __tsan_atomic##bits##_load(const type addr[], int order)           \
     {                                                                       \
-        touch(addr, sizeof(v), true, CALLER);                               \
-        return __atomic_##name(addr, v, __ATOMIC_SEQ_CST);                  \
+        touch(addr, sizeof(type), false, CALLER);                           \
+        return __atomic_load_n(addr, __ATOMIC_SEQ_CST);                     \
     }
 
-#define TSAN_ATOMIC_CMPXCHG(bits, name, weak)                               \
-    TSAN_FUNCTION(int, __tsan_atomic##bits##_compare_exchange_##name,       \
-                  uint##bits##_t *addr, uint##bits##_t *old,                \
-                  uint##bits##_t v, int order, int order_failed)            \
+#define TSAN_ATOMIC_STORE(type, bits)                                       \
+    void __tsan_atomic##bits##_store(type addr[], type v, int order)        \
     {                                                                       \
-        touch(addr, sizeof(v), true, CALLER);                               \
+        touch(addr, sizeof(type), true, CALLER);                            \
+        __atomic_store_n(addr, v, __ATOMIC_SEQ_CST);                        \
+    }
+
+#define TSAN_ATOMIC_RMW(type, bits, name, function)                         \
+    type __tsan_atomic##bits##_##name(type addr[], type v, int order)         \
+    {                                                                       \
+        touch(addr, sizeof(type), true, CALLER);                            \
+        return __atomic_##function(addr, v, __ATOMIC_SEQ_CST);              \
+    }
+
+#define TSAN_ATOMIC_CMPXCHG(type, bits, name, weak)                         \
+    int __tsan_atomic##bits##_compare_exchange_##name(                      \
+        type addr[], type old[], type v, int order, int order_failed)       \
+    {                                                                       \
+        touch(addr, sizeof(type), true, CALLER);                            \
         return __atomic_compare_exchange_n(addr, old, v, weak,              \
                                            __ATOMIC_SEQ_CST,                \
                                            __ATOMIC_SEQ_CST);               \
     }
 
-#define TSAN_ATOMICS(bits)                                                  \
-    TSAN_FUNCTION(uint##bits##_t, __tsan_atomic##bits##_load,               \
-                  const uint##bits##_t *addr, int order)                    \
-    {                                                                       \
-        touch(addr, sizeof(*addr), false, CALLER);                          \
-        return __atomic_load_n(addr, __ATOMIC_SEQ_CST);                     \
-    }                                                                       \
-    TSAN_FUNCTION(void, __tsan_atomic##bits##_store,                        \
-                  uint##bits##_t *addr, uint##bits##_t v,                   \
-                  int order)                                                \
-    {                                                                       \
-        touch(addr, sizeof(v), true, CALLER);                               \
-        __atomic_store_n(addr, v, __ATOMIC_SEQ_CST);                        \
-    }                                                                       \
-    TSAN_FUNCTION(uint##bits##_t, __tsan_atomic##bits##_exchange,           \
-                  uint##bits##_t *addr, uint##bits##_t v,                   \
-                  int order)                                                \
-    {                                                                       \
-        touch(addr, sizeof(v), true, CALLER);                               \
-        return __atomic_exchange_n(addr, v, __ATOMIC_SEQ_CST);              \
-    }                                                                       \
-    TSAN_ATOMIC_CMPXCHG(bits, strong, false)                                \
-    TSAN_ATOMIC_CMPXCHG(bits, weak, true)                                   \
-    TSAN_ATOMIC_RMW(bits, fetch_add)                                        \
-    TSAN_ATOMIC_RMW(bits, fetch_sub)                                        \
-    TSAN_ATOMIC_RMW(bits, fetch_and)                                        \
-    TSAN_ATOMIC_RMW(bits, fetch_or)                                         \
-    TSAN_ATOMIC_RMW(bits, fetch_xor)                                        \
-    TSAN_ATOMIC_RMW(bits, fetch_nand)
+#define TSAN_ATOMICS(type, bits)                            \
+    TSAN_ATOMIC_LOAD(type, bits)                            \
+    TSAN_ATOMIC_STORE(type, bits)                           \
+    TSAN_ATOMIC_CMPXCHG(type, bits, strong, false)          \
+    TSAN_ATOMIC_CMPXCHG(type, bits, weak, true)             \
+    TSAN_ATOMIC_RMW(type, bits, exchange, exchange_n)       \
+    TSAN_ATOMIC_RMW(type, bits, fetch_add, fetch_add)       \
+    TSAN_ATOMIC_RMW(type, bits, fetch_sub, fetch_sub)       \
+    TSAN_ATOMIC_RMW(type, bits, fetch_and, fetch_and)       \
+    TSAN_ATOMIC_RMW(type, bits, fetch_or, fetch_or)         \
+    TSAN_ATOMIC_RMW(type, bits, fetch_xor, fetch_xor)       \
+    TSAN_ATOMIC_RMW(type, bits, fetch_nand, fetch_nand)
 
-TSAN_ATOMICS(8)
-TSAN_ATOMICS(16)
-TSAN_ATOMICS(32)
-TSAN_ATOMICS(64)
+TSAN_ATOMICS(uint8_t, 8)
+TSAN_ATOMICS(uint16_t, 16)
+TSAN_ATOMICS(uint32_t, 32)
+TSAN_ATOMICS(uint64_t, 64)
 
-TSAN_FUNCTION(void, __tsan_atomic_thread_fence, int order)
+void __tsan_atomic_thread_fence(int order)
 {
     /* Whichever was meant: the strictest. */
     smp_mb();
 }
 
-TSAN_FUNCTION(void, __tsan_atomic_signal_fence, int order)
+void __tsan_atomic_signal_fence(int order)
 {
     barrier();
 }
 
 /* What clang calls instead of the functions that are wrapped below. */
 
-TSAN_FUNCTION(void *, __tsan_memcpy, void *to, const void *from, size_t n)
+void *__tsan_memcpy(void *to, const void *from, size_t n)
 {
     touch(from, n, false, CALLER);
     touch(to, n, true, CALLER);
     return memcpy(to, from, n);
 }
 
-TSAN_FUNCTION(void *, __tsan_memmove, void *to, const void *from, size_t n)
+void *__tsan_memmove(void *to, const void *from, size_t n)
 {
     touch(from, n, false, CALLER);
     touch(to, n, true, CALLER);
     return memmove(to, from, n);
 }
 
-TSAN_FUNCTION(void *, __tsan_memset, void *to, int c, size_t n)
+void *__tsan_memset(void *to, int c, size_t n)
 {
     touch(to, n, true, CALLER);
     return memset(to, c, n);
@@ -289,31 +282,27 @@ TSAN_FUNCTION(void *, __tsan_memset, void *to, int c, size_t n)
 
 /* What the linker puts in the place of functions of the C library. */
 
-#define WRAP_FUNCTION(type, name, ...)  \
-    type __real_##name(__VA_ARGS__);    \
-    TSAN_FUNCTION(type, __wrap_##name, __VA_ARGS__)
-
-WRAP_FUNCTION(void *, memcpy, void *to, const void *from, size_t n)
+void *__wrap_memcpy(void *to, const void *from, size_t n)
 {
     touch(from, n, false, CALLER);
     touch(to, n, true, CALLER);
     return __real_memcpy(to, from, n);
 }
 
-WRAP_FUNCTION(void *, memmove, void *to, const void *from, size_t n)
+void *__wrap_memmove(void *to, const void *from, size_t n)
 {
     touch(from, n, false, CALLER);
     touch(to, n, true, CALLER);
     return __real_memmove(to, from, n);
 }
 
-WRAP_FUNCTION(void *, memset, void *to, int c, size_t n)
+void *__wrap_memset(void *to, int c, size_t n)
 {
     touch(to, n, true, CALLER);
     return __real_memset(to, c, n);
 }
 
-WRAP_FUNCTION(ssize_t, read, int fd, void *buf, size_t n)
+ssize_t __wrap_read(int fd, void *buf, size_t n)
 {
     ssize_t ret = __real_read(fd, buf, n);
 
@@ -323,13 +312,13 @@ WRAP_FUNCTION(ssize_t, read, int fd, void *buf, size_t n)
 
 /* A lock that both take is written by both, whatever it protects. */
 
-WRAP_FUNCTION(int, pthread_mutex_lock, pthread_mutex_t *mutex)
+int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex)
 {
     touch(mutex, sizeof(*mutex), true, CALLER);
     return __real_pthread_mutex_lock(mutex);
 }
 
-WRAP_FUNCTION(int, pthread_mutex_trylock, pthread_mutex_t *mutex)
+int __wrap_pthread_mutex_trylock(pthread_mutex_t *mutex)
 {
     touch(mutex, sizeof(*mutex), true, CALLER);
     return __real_pthread_mutex_trylock(mutex);

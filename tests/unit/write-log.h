@@ -79,4 +79,12 @@ size_t write_log_shared(const WriteLog *a, const WriteLog *b,
                                    const WriteLogLine *b, void *opaque),
                         void *opaque);
 
+/* What __wrap_NAME() in write-log.c stands for; the linker's names. */
+void *__real_memcpy(void *to, const void *from, size_t n);
+void *__real_memmove(void *to, const void *from, size_t n);
+void *__real_memset(void *to, int c, size_t n);
+ssize_t __real_read(int fd, void *buf, size_t n);
+int __real_pthread_mutex_lock(pthread_mutex_t *mutex);
+int __real_pthread_mutex_trylock(pthread_mutex_t *mutex);
+
 #endif
