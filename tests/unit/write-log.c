@@ -213,7 +213,7 @@ void __tsan_write_range(void *addr, unsigned long size)
     }
 
 #define TSAN_ATOMIC_RMW(type, bits, name, function)                         \
-    type __tsan_atomic##bits##_##name(type addr[], type v, int order)         \
+    type __tsan_atomic##bits##_##name(type addr[], type v, int order)       \
     {                                                                       \
         touch(addr, sizeof(type), true, CALLER);                            \
         return __atomic_##function(addr, v, __ATOMIC_SEQ_CST);              \
