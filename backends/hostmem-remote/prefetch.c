@@ -538,8 +538,7 @@ static void page_settle(RemoteShard *s, Batch *batch, unsigned i)
     batch->ready &= ~(1u << i);
     s->prefetching--;
     fetch_settle(s, &batch->reqs[i]);
-    g_free(req->reason);
-    req->reason = NULL;
+    g_clear_pointer(&req->reason, g_free);
     shard_kick(s);
 }
 
