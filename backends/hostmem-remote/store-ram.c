@@ -446,6 +446,11 @@ static bool ram_start(RemoteStore *store, Error **errp)
     return true;
 }
 
+static uint64_t ram_capacity(RemoteStore *store)
+{
+    return REMOTE_STORE_RAM(store)->max_size;
+}
+
 /* Properties */
 
 static int ram_get_compress(Object *obj, Error **errp)
@@ -482,6 +487,7 @@ static void ram_class_init(ObjectClass *oc, void *data)
     RemoteStoreClass *rsc = REMOTE_STORE_CLASS(oc);
 
     rsc->start = ram_start;
+    rsc->capacity = ram_capacity;
     rsc->attach = ram_attach;
     rsc->detach = ram_detach;
     rsc->open = ram_open;

@@ -104,6 +104,13 @@ void remote_store_detach(RemoteStoreRegion *region)
     remote_store_unuse(store);
 }
 
+uint64_t remote_store_capacity(RemoteStore *store)
+{
+    RemoteStoreClass *rsc = REMOTE_STORE_GET_CLASS(store);
+
+    return rsc->capacity ? rsc->capacity(store) : 0;
+}
+
 RemoteStoreQueue *remote_store_open(RemoteStoreRegion *region,
                                     AioContext *ctx, Error **errp)
 {

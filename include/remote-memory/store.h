@@ -217,6 +217,8 @@ struct RemoteStore {
  * @transient: the pages die with this process: nobody has to discard them
  *     when the namespace is given back
  * @start: check the properties and connect; the object is refused on failure
+ * @capacity: how much it can hold, in bytes, 0 if that is not known
+ *     (optional: not known)
  * @attach: prepare for @region's pages (optional: nothing to prepare)
  * @detach: undo @attach (optional); no queue is open any more.  What the store
  *     still holds of the region has been discarded as far as it was possible
@@ -230,6 +232,7 @@ struct RemoteStoreClass {
 
     bool transient;
     bool (*start)(RemoteStore *store, Error **errp);
+    uint64_t (*capacity)(RemoteStore *store);
     bool (*attach)(RemoteStoreRegion *region, Error **errp);
     void (*detach)(RemoteStoreRegion *region);
     RemoteStoreQueue *(*open)(RemoteStoreRegion *region, AioContext *ctx,
@@ -318,6 +321,14 @@ void remote_store_close(RemoteStoreQueue *queue);
  * owned by @store.
  */
 const char *remote_store_id(RemoteStore *store);
+
+/**
+ * remote_store_capacity: how much a store can hold
+ * @store: the store
+ *
+ * Main thread.  Returns: bytes, or 0 if that is not known.
+ */
+uint64_t remote_store_capacity(RemoteStore *store);
 
 /**
  * remote_store_query: what query-remote-stores says of a store

@@ -12,6 +12,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 import contextlib
 import ctypes
+import itertools
 import json
 import os
 import pathlib
@@ -206,21 +207,34 @@ def probe_remote_memory():
     require(done.returncode == 0, f'no memory-backend-remote: {message}')
 
 
+def store_objects(store, numbers):
+    """The objects that a store takes, itself last."""
+    entry = {'id': f's{next(numbers)}', **store}
+    objects = []
+    if 'store' in store:
+        objects += store_objects(store['store'], numbers)
+        entry['store'] = objects[-1]['id']
+    if 'stores' in store:
+        entry['stores'] = []
+        for behind in store['stores']:
+            objects += store_objects(behind, numbers)
+            entry['stores'].append(objects[-1]['id'])
+    return [*objects, entry]
+
+
 def remote_ram(size, cache, store, **properties):
     """Command line for guest RAM of size bytes with a cache of cache bytes.
     The store is a dictionary with the properties of an object, in which the
-    store behind it can be another such dictionary; or None for the backend's
-    own."""
+    stores behind it can be other such dictionaries; or None for the backend's
+    own. Its id is s0."""
     ram = {'qom-type': 'memory-backend-remote', 'id': 'ram0', 'size': size,
            **properties}
     if cache is not None:
         ram['cache-size'] = cache
     objects = [ram]
-    while store:
-        name = f's{len(objects) - 1}'
-        objects[0]['store'] = name
-        objects.insert(0, {'id': name, **store})
-        store = store.get('store')
+    if store:
+        ram['store'] = 's0'
+        objects = [*store_objects(store, itertools.count()), ram]
     return [word for entry in objects
             for word in ('-object', json.dumps(entry))]
 

@@ -45,6 +45,25 @@ static void test_zstd(void)
                    RAM0 ",cache-size=2M,store=s0");
 }
 
+/*
+ * If this fails, a block node cannot be given before the store that uses it,
+ * or does not keep pages where they are looked for.
+ */
+static void test_block(void)
+{
+    g_autofree char *file = NULL, *args = NULL;
+    int fd = g_file_open_tmp("remote-store-XXXXXX", &file, NULL);
+
+    g_assert_cmpint(fd, >=, 0);
+    g_assert_cmpint(ftruncate(fd, 64 * MiB), ==, 0);
+    close(fd);
+    args = g_strdup_printf("-blockdev file,node-name=node0,filename=%s "
+                           "-object remote-store-block,id=s0,node-name=node0 "
+                           RAM0 ",cache-size=2M,store=s0", file);
+    fill_and_check(args);
+    unlink(file);
+}
+
 /* If this fails, shards mix up their pages. */
 static void test_shards(void)
 {
@@ -132,6 +151,7 @@ int main(int argc, char **argv)
         { "contents/default-store", test_default_store },
         { "contents/lz4", test_lz4 },
         { "contents/zstd", test_zstd },
+        { "contents/block", test_block },
         { "contents/shards", test_shards },
         { "contents/slow-store", test_slow_store },
         { "contents/180-pages", test_180_pages },

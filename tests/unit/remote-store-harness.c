@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "block/aio-wait.h"
+#include "block/block.h"
 #include "qapi/error.h"
 #include "qapi/qobject-input-visitor.h"
 #include "qemu/host-utils.h"
@@ -35,8 +36,11 @@ struct TestBatch {
 void store_test_init(int *argc, char ***argv)
 {
     g_test_init(argc, argv, NULL);
+    /* As QEMU does: a server that is gone is an error of write(2). */
+    sigaction(SIGPIPE, &(struct sigaction) { .sa_handler = SIG_IGN }, NULL);
     qemu_init_main_loop(&error_abort);
     module_call_init(MODULE_INIT_QOM);
+    bdrv_init();
 }
 
 RemoteStore *store_try_new(const char *type, const char *id,
@@ -92,9 +96,11 @@ RemoteStoreRegion *region_new(RemoteStore *store, uint64_t nr_pages)
 
 TestQueue *queue_new(RemoteStoreRegion *region)
 {
+    static unsigned number;
+    g_autofree char *name = g_strdup_printf("queue%u", number++);
     TestQueue *q = g_new0(TestQueue, 1);
 
-    q->iothread = iothread_new();
+    q->iothread = iothread_create(name, &error_abort);
     q->queue = remote_store_open(region, iothread_get_aio_context(q->iothread),
                                  &error_abort);
     return q;
@@ -109,7 +115,7 @@ void queue_free(TestQueue *q)
 {
     aio_wait_bh_oneshot(iothread_get_aio_context(q->iothread), close_bh,
                         q->queue);
-    iothread_join(q->iothread);
+    iothread_destroy(q->iothread);
     g_free(q);
 }
 

@@ -8,7 +8,7 @@
 #define TEST_REMOTE_STORE_HARNESS_H
 
 #include "remote-memory/store.h"
-#include "iothread.h"
+#include "system/iothread.h"
 
 /**
  * struct TestOp - a request, and how it ended

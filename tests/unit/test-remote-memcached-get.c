@@ -8,7 +8,7 @@
 #include "block/aio-wait.h"
 #include "qemu/memalign.h"
 #include "qemu/timer.h"
-#include "memcached-daemon.h"
+#include "server-process.h"
 #include "memcached-liar.h"
 #include "remote-store-harness.h"
 
@@ -29,7 +29,7 @@
 /* Either a liar or a memcached, if there is one. */
 typedef struct Fixture {
     MemcachedLiar *liar;
-    MemcachedDaemon *daemon;
+    ServerProcess *daemon;
     RemoteStore *store;
     RemoteStoreRegion *region;
     TestQueue *q;
@@ -90,11 +90,11 @@ static const char *start_server(Fixture *f, const Case *c)
         f->liar = memcached_liar_new_tcp();
         return memcached_liar_address(f->liar);
     default:
-        if (!memcached_daemon_available()) {
+        if (!server_process_available(MEMCACHED_GOOD)) {
             return NULL;
         }
-        f->daemon = memcached_daemon_new(MEMCACHED_DAEMON_GOOD);
-        return memcached_daemon_address(f->daemon);
+        f->daemon = server_process_new(MEMCACHED_GOOD);
+        return server_process_address(f->daemon);
     }
 }
 
@@ -137,7 +137,7 @@ static void teardown(Fixture *f, gconstpointer opaque)
         memcached_liar_free(f->liar);
     }
     if (f->daemon) {
-        memcached_daemon_free(f->daemon);
+        server_process_free(f->daemon);
     }
 }
 
@@ -410,13 +410,13 @@ static void test_flood(Fixture *f)
     open_links(f);
     assert_batch(f, 10, false);
     assert_batch(f, 20, true);
-    memcached_daemon_pause(f->daemon);
+    server_process_pause(f->daemon);
     for (int i = 0; i < NR; i++) {
         ops[i] = (TestOp) { .op = REMOTE_STORE_GET, .page = i % PAGES,
                             .version = 1, .background = i & 1 };
         batches[i] = queue_start(f->q, &ops[i], 1);
     }
-    memcached_daemon_resume(f->daemon);
+    server_process_resume(f->daemon);
     for (int i = 0; i < NR; i++) {
         batch_wait(batches[i]);
     }
@@ -441,8 +441,8 @@ static void test_restart(Fixture *f)
     TestOp ops[PAGES];
 
     open_links(f);
-    memcached_daemon_kill(f->daemon);
-    memcached_daemon_restart(f->daemon);
+    server_process_kill(f->daemon);
+    server_process_restart(f->daemon);
     get_batch(f, ops, PAGES, false);
     g_assert_nonnull(strstr(ops[0].reason, "was restarted and lost"));
     assert_ops(ops, PAGES, REMOTE_STORE_MISSING);

@@ -7,7 +7,7 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "qemu/main-loop.h"
-#include "memcached-daemon.h"
+#include "server-process.h"
 #include "memcached-lane.h"
 #include "memcached-liar.h"
 #include "remote-store-harness.h"
@@ -26,7 +26,7 @@
 #define TRIES 100
 
 typedef struct Fixture {
-    MemcachedDaemon *daemons[MAX_SERVERS];
+    ServerProcess *daemons[MAX_SERVERS];
     RemoteStore *store;
     RemoteStoreRegion *region;
     TestQueue *q;
@@ -37,7 +37,7 @@ typedef struct Case {
     const char *path;
     void (*fn)(Fixture *f);
     unsigned nr_servers;
-    const char *options;
+    const char *command;
     unsigned timeout_ms;
 } Case;
 
@@ -56,12 +56,12 @@ static void setup(Fixture *f, gconstpointer opaque)
     const Case *c = opaque;
     const char *addresses[MAX_SERVERS + 1] = { NULL };
 
-    if (!memcached_daemon_available()) {
+    if (!server_process_available(MEMCACHED_GOOD)) {
         return;
     }
     for (unsigned i = 0; i < c->nr_servers; i++) {
-        f->daemons[i] = memcached_daemon_new(c->options);
-        addresses[i] = memcached_daemon_address(f->daemons[i]);
+        f->daemons[i] = server_process_new(c->command);
+        addresses[i] = server_process_address(f->daemons[i]);
     }
     f->store = make_store(addresses, c->timeout_ms);
     f->region = region_new(f->store, REGION_PAGES);
@@ -86,7 +86,7 @@ static void teardown(Fixture *f, gconstpointer opaque)
     }
     for (unsigned i = 0; i < MAX_SERVERS; i++) {
         if (f->daemons[i]) {
-            memcached_daemon_free(f->daemons[i]);
+            server_process_free(f->daemons[i]);
         }
     }
 }
@@ -152,7 +152,7 @@ static void assert_missing(Fixture *f, uint64_t page)
 /* A lane of the test's own, to do things behind the store's back. */
 static void back_door(Fixture *f, unsigned server, McLane *lane, McServer *s)
 {
-    g_assert_true(mc_server_parse(s, memcached_daemon_address(
+    g_assert_true(mc_server_parse(s, server_process_address(
                                          f->daemons[server]), &error_abort));
     s->timeout_ms = PATIENT_MS;
     mc_lane_init(lane, s, NULL);
@@ -211,13 +211,13 @@ static void test_restarted(Fixture *f)
 {
     g_assert_cmpint(do_put(f->q, 1, 1, true), ==, REMOTE_STORE_OK);
     g_assert_cmpint(do_get(f->q, 1, 1), ==, REMOTE_STORE_OK);
-    memcached_daemon_kill(f->daemons[0]);
+    server_process_kill(f->daemons[0]);
     assert_reason(f, 1, REMOTE_STORE_FAILED, "no connection to server");
     assert_status(f, REMOTE_STORE_STATUS_LOST);
     g_assert_cmpint(do_get(f->q, 1, 1), ==, REMOTE_STORE_FAILED);
     g_assert_cmpint(do_put(f->q, 2, 1, true), ==, REMOTE_STORE_FAILED);
     g_assert_cmpint(do_discard(f->q, 3), ==, REMOTE_STORE_FAILED);
-    memcached_daemon_restart(f->daemons[0]);
+    server_process_restart(f->daemons[0]);
     assert_reason(f, 1, REMOTE_STORE_MISSING,
                   "was restarted and lost its contents");
     assert_status(f, REMOTE_STORE_STATUS_LOST);
@@ -230,8 +230,8 @@ static void test_restarted(Fixture *f)
 static void test_restarted_unseen(Fixture *f)
 {
     g_assert_cmpint(do_put(f->q, 1, 1, true), ==, REMOTE_STORE_OK);
-    memcached_daemon_kill(f->daemons[0]);
-    memcached_daemon_restart(f->daemons[0]);
+    server_process_kill(f->daemons[0]);
+    server_process_restart(f->daemons[0]);
     assert_reason(f, 1, REMOTE_STORE_MISSING,
                   "was restarted and lost its contents");
     assert_status(f, REMOTE_STORE_STATUS_LOST);
@@ -257,7 +257,7 @@ static void test_hang(Fixture *f)
             assert_put(f, i, 1);
         }
     }
-    memcached_daemon_pause(f->daemons[0]);
+    server_process_pause(f->daemons[0]);
     for (int round = 0; round < 2; round++) {
         queue_run(f->q, ops, NR);
         for (int i = 0; i < NR; i++) {
@@ -267,7 +267,7 @@ static void test_hang(Fixture *f)
         }
         assert_status(f, REMOTE_STORE_STATUS_LOST);
     }
-    memcached_daemon_resume(f->daemons[0]);
+    server_process_resume(f->daemons[0]);
     run_all(f, ops, NR);
     for (int i = 0; i < NR; i++) {
         g_assert_cmpint(ops[i].result, ==, REMOTE_STORE_OK);
@@ -284,9 +284,9 @@ static void test_late_put(Fixture *f)
     g_autofree void *late = g_malloc(REMOTE_STORE_PAGE_SIZE);
 
     assert_put(f, 1, 1);
-    memcached_daemon_pause(f->daemons[0]);
+    server_process_pause(f->daemons[0]);
     g_assert_cmpint(do_put(f->q, 1, 2, false), ==, REMOTE_STORE_TIMEOUT);
-    memcached_daemon_resume(f->daemons[0]);
+    server_process_resume(f->daemons[0]);
     /* Until it is put again the page is not there, whatever is. */
     assert_missing(f, 1);
     assert_put(f, 1, 3);
@@ -310,18 +310,18 @@ static void test_late_put(Fixture *f)
 static void test_late_discard(Fixture *f)
 {
     assert_put(f, 1, 1);
-    memcached_daemon_pause(f->daemons[0]);
+    server_process_pause(f->daemons[0]);
     g_assert_cmpint(do_discard(f->q, 1), ==, REMOTE_STORE_TIMEOUT);
-    memcached_daemon_resume(f->daemons[0]);
+    server_process_resume(f->daemons[0]);
     assert_put(f, 1, 2);
     delete_behind(f, 1);
     assert_get(f, 1, 2);
 }
 
 /* What may be done to a server; the last two undo the first two. */
-static void (*const disturbances[])(MemcachedDaemon *daemon) = {
-    memcached_daemon_pause, memcached_daemon_kill,
-    memcached_daemon_resume, memcached_daemon_restart,
+static void (*const disturbances[])(ServerProcess *daemon) = {
+    server_process_pause, server_process_kill,
+    server_process_resume, server_process_restart,
 };
 
 /*
@@ -416,7 +416,7 @@ static void test_one_of_three(Fixture *f)
     for (uint64_t page = 0; page < NR; page++) {
         assert_put(f, page, 1);
     }
-    memcached_daemon_pause(f->daemons[1]);
+    server_process_pause(f->daemons[1]);
     /* By hashing, but evenly. */
     do {
         g_assert_cmpint(tries++, <, TRIES);
@@ -424,7 +424,7 @@ static void test_one_of_three(Fixture *f)
         g_assert_cmpuint(nr_late, >, NR / 6);
     } while (nr_late > NR / 2);
     assert_status(f, REMOTE_STORE_STATUS_DEGRADED);
-    memcached_daemon_resume(f->daemons[1]);
+    server_process_resume(f->daemons[1]);
     for (uint64_t page = 0; page < NR; page++) {
         assert_get(f, page, 1);
     }
@@ -435,22 +435,27 @@ static void test_one_of_three(Fixture *f)
 static void test_refused(gconstpointer opaque)
 {
     static const struct {
-        const char *options;
+        const char *command;
         const char *error;
     } bad[] = {
-        { "-m 64", "throws old pages away" },
-        { "-M -m 64 -I 2k -o slab_chunk_max=2048", "values of 4096" },
-        { "-M -m 64 -o slab_chunk_max=2048", "cuts pages into chunks" },
+        { MEMCACHED "-m 64", "throws old pages away" },
+        { MEMCACHED "-M -m 64 -I 2k -o slab_chunk_max=2048",
+          "values of 4096" },
+        { MEMCACHED "-M -m 64 -o slab_chunk_max=2048",
+          "cuts pages into chunks" },
     };
 
-    for (int i = 0; memcached_daemon_available() && i < ARRAY_SIZE(bad); i++) {
-        MemcachedDaemon *daemon = memcached_daemon_new(bad[i].options);
+    if (!server_process_available(MEMCACHED_GOOD)) {
+        return;
+    }
+    for (int i = 0; i < ARRAY_SIZE(bad); i++) {
+        ServerProcess *daemon = server_process_new(bad[i].command);
         g_autofree char *properties =
             g_strdup_printf("{'servers':['%s']}",
-                            memcached_daemon_address(daemon));
+                            server_process_address(daemon));
 
         store_assert_refused(TYPE, properties, bad[i].error);
-        memcached_daemon_free(daemon);
+        server_process_free(daemon);
     }
 }
 
@@ -547,18 +552,18 @@ static void test_liar(gconstpointer opaque)
 }
 
 static const Case cases[] = {
-    { "deleted", test_deleted, 1, MEMCACHED_DAEMON_GOOD, PATIENT_MS },
-    { "wrong-size", test_wrong_size, 1, MEMCACHED_DAEMON_GOOD, PATIENT_MS },
-    { "restarted", test_restarted, 1, MEMCACHED_DAEMON_GOOD, PATIENT_MS },
-    { "restarted-unseen", test_restarted_unseen, 1, MEMCACHED_DAEMON_GOOD,
+    { "deleted", test_deleted, 1, MEMCACHED_GOOD, PATIENT_MS },
+    { "wrong-size", test_wrong_size, 1, MEMCACHED_GOOD, PATIENT_MS },
+    { "restarted", test_restarted, 1, MEMCACHED_GOOD, PATIENT_MS },
+    { "restarted-unseen", test_restarted_unseen, 1, MEMCACHED_GOOD,
       PATIENT_MS },
-    { "hang", test_hang, 1, MEMCACHED_DAEMON_GOOD, IMPATIENT_MS },
-    { "late-put", test_late_put, 1, MEMCACHED_DAEMON_GOOD, IMPATIENT_MS },
-    { "late-discard", test_late_discard, 1, MEMCACHED_DAEMON_GOOD,
+    { "hang", test_hang, 1, MEMCACHED_GOOD, IMPATIENT_MS },
+    { "late-put", test_late_put, 1, MEMCACHED_GOOD, IMPATIENT_MS },
+    { "late-discard", test_late_discard, 1, MEMCACHED_GOOD,
       IMPATIENT_MS },
-    { "torture", test_torture, 1, MEMCACHED_DAEMON_GOOD, IMPATIENT_MS / 10 },
-    { "full", test_full, 1, "-M -n 4137 -m 8", PATIENT_MS },
-    { "one-of-three", test_one_of_three, 3, MEMCACHED_DAEMON_GOOD,
+    { "torture", test_torture, 1, MEMCACHED_GOOD, IMPATIENT_MS / 10 },
+    { "full", test_full, 1, MEMCACHED "-M -n 4137 -m 8", PATIENT_MS },
+    { "one-of-three", test_one_of_three, 3, MEMCACHED_GOOD,
       IMPATIENT_MS },
 };
 

@@ -10,10 +10,12 @@
 #include "qapi/error.h"
 #include "qemu/memalign.h"
 #include "qom/object_interfaces.h"
-#include "memcached-daemon.h"
 #include "remote-store-harness.h"
+#include "server-process.h"
+#include "test-node.h"
 
 #define MAX_SERVERS 3
+#define MAX_BELOW 3
 #define REGION_PAGES 4096
 #define MAX_BATCH 64
 
@@ -23,23 +25,32 @@ typedef struct Kind {
     const char *type;
     const char *properties;
     unsigned nr_servers;
-    bool over_ram;
+    unsigned nr_below;
+    TestNodeKind node;
 } Kind;
+
+#define ON_NODE "{'node-name':'" TEST_NODE_NAME "','request-timeout-ms':30000}"
 
 static const Kind kinds[] = {
     { "ram", "remote-store-ram", "{}" },
     { "ram-lz4", "remote-store-ram", "{'compress':'lz4'}" },
     { "ram-zstd", "remote-store-ram", "{'compress':'zstd'}" },
-    { "fault", "remote-store-fault", "{'store':'below0'}", .over_ram = true },
+    { "fault", "remote-store-fault", "{'store':'below0'}", .nr_below = 1 },
     { "fault-delay", "remote-store-fault",
-      "{'store':'below0','delay-us':200}", .over_ram = true },
+      "{'store':'below0','delay-us':200}", .nr_below = 1 },
     { "memcached", "remote-store-memcached", NULL, .nr_servers = 1 },
     { "memcached-3", "remote-store-memcached", NULL, .nr_servers = 3 },
+    { "crypt", "remote-store-crypt", "{'store':'below0'}", .nr_below = 1 },
+    { "stripe", "remote-store-stripe",
+      "{'stores':['below0','below1','below2']}", .nr_below = 3 },
+    { "block-file", "remote-store-block", ON_NODE, .node = TEST_NODE_FILE },
+    { "block-nbd", "remote-store-block", ON_NODE, .node = TEST_NODE_NBD },
 };
 
 typedef struct Fixture {
-    MemcachedDaemon *daemons[MAX_SERVERS];
-    RemoteStore *below;
+    ServerProcess *daemons[MAX_SERVERS];
+    TestNode *node;
+    RemoteStore *below[MAX_BELOW];
     RemoteStore *store;
 } Fixture;
 
@@ -52,7 +63,7 @@ static char *make_properties(Fixture *f, const Kind *kind)
     }
     for (unsigned i = 0; i < kind->nr_servers; i++) {
         g_string_append_printf(s, "%s'%s'", i ? "," : "",
-                               memcached_daemon_address(f->daemons[i]));
+                               server_process_address(f->daemons[i]));
     }
     g_string_append(s, "],'request-timeout-ms':30000}");
     return g_strdup(s->str);
@@ -65,14 +76,22 @@ static void setup(Fixture *f, gconstpointer opaque)
     g_autofree char *properties = NULL;
     Error *err = NULL;
 
-    if (kind->nr_servers && !memcached_daemon_available()) {
+    if (kind->nr_servers && !server_process_available(MEMCACHED_GOOD)) {
         return;
     }
     for (unsigned i = 0; i < kind->nr_servers; i++) {
-        f->daemons[i] = memcached_daemon_new(MEMCACHED_DAEMON_GOOD);
+        f->daemons[i] = server_process_new(MEMCACHED_GOOD);
     }
-    if (kind->over_ram) {
-        f->below = store_new("remote-store-ram", "below0", "{}");
+    if (kind->node) {
+        f->node = test_node_new(kind->node);
+        if (!f->node) {
+            return;
+        }
+    }
+    for (unsigned i = 0; i < kind->nr_below; i++) {
+        g_autofree char *id = g_strdup_printf("below%u", i);
+
+        f->below[i] = store_new("remote-store-ram", id, "{}");
     }
     properties = make_properties(f, kind);
     f->store = store_try_new(kind->type, "s0", properties, &err);
@@ -89,12 +108,13 @@ static void teardown(Fixture *f, gconstpointer opaque)
     if (f->store) {
         store_delete(f->store);
     }
-    if (f->below) {
-        store_delete(f->below);
+    for (unsigned i = 0; i < MAX_BELOW && f->below[i]; i++) {
+        store_delete(f->below[i]);
     }
+    test_node_free(f->node);
     for (unsigned i = 0; i < MAX_SERVERS; i++) {
         if (f->daemons[i]) {
-            memcached_daemon_free(f->daemons[i]);
+            server_process_free(f->daemons[i]);
         }
     }
 }
@@ -334,8 +354,8 @@ static void test_deletion(Fixture *f, gconstpointer opaque)
     g_assert_false(user_creatable_can_be_deleted(uc));
     remote_store_detach(region);
     g_assert_true(user_creatable_can_be_deleted(uc));
-    if (f->below) {
-        uc = USER_CREATABLE(f->below);
+    for (unsigned i = 0; i < MAX_BELOW && f->below[i]; i++) {
+        uc = USER_CREATABLE(f->below[i]);
         g_assert_false(user_creatable_can_be_deleted(uc));
     }
 }

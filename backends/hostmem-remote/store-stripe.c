@@ -1,0 +1,278 @@
+/*
+ * remote-store-stripe: a pool of several stores
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qapi/qapi-builtin-visit.h"
+#include "qemu/memalign.h"
+#include "qemu/module.h"
+#include "qom/object_interfaces.h"
+#include "store-filter.h"
+#include "stripes.h"
+
+#define TYPE_REMOTE_STORE_STRIPE "remote-store-stripe"
+OBJECT_DECLARE_SIMPLE_TYPE(RemoteStoreStripe, REMOTE_STORE_STRIPE)
+
+/* @names: property "stores"; all are constant once the object is complete */
+struct RemoteStoreStripe {
+    RemoteStore parent_obj;
+
+    strList *names;
+    unsigned nr;
+    RemoteStore *stores[STRIPES_MAX_STORES];
+    Stripes stripes;
+};
+
+/* The region in each of the stores. */
+typedef struct StripeRegion {
+    RemoteStoreRegion *parts[STRIPES_MAX_STORES];
+} StripeRegion;
+
+/*
+ * @parts: the ways into the stores
+ * @pool: requests that are not in use
+ */
+typedef struct StripeQueue {
+    RemoteStoreQueue parent;
+    RemoteStoreStripe *stripe;
+    FilterPool pool;
+    RemoteStoreQueue *parts[STRIPES_MAX_STORES];
+} StripeQueue;
+
+/* Requests */
+
+static void inner_complete(RemoteStoreRequest *inner)
+{
+    FilterRequest *freq = filter_request_of(inner);
+    StripeQueue *q = container_of(freq->queue, StripeQueue, parent);
+
+    filter_request_end(&q->pool, freq);
+}
+
+/* Requests by store, in the order in which they came. */
+typedef struct Sorted {
+    RemoteStoreRequestList list[STRIPES_MAX_STORES];
+    size_t nr[STRIPES_MAX_STORES];
+} Sorted;
+
+static void sort_requests(StripeQueue *q, RemoteStoreRequest **reqs, size_t nr,
+                          Sorted *sorted)
+{
+    for (unsigned i = 0; i < q->stripe->nr; i++) {
+        QSIMPLEQ_INIT(&sorted->list[i]);
+        sorted->nr[i] = 0;
+    }
+    for (size_t i = 0; i < nr; i++) {
+        FilterRequest *freq = filter_request_get(&q->pool, &q->parent, reqs[i],
+                                                 inner_complete);
+        unsigned to = stripes_place(&q->stripe->stripes, reqs[i]->page,
+                                    &freq->inner.page);
+
+        QSIMPLEQ_INSERT_TAIL(&sorted->list[to], &freq->inner, entry);
+        sorted->nr[to]++;
+    }
+}
+
+static void stripe_submit(RemoteStoreQueue *queue, RemoteStoreRequest **reqs,
+                          size_t nr)
+{
+    StripeQueue *q = container_of(queue, StripeQueue, parent);
+    g_autofree RemoteStoreRequest **part = g_new(RemoteStoreRequest *, nr);
+    Sorted sorted;
+
+    sort_requests(q, reqs, nr, &sorted);
+    for (unsigned i = 0; i < q->stripe->nr; i++) {
+        RemoteStoreRequest *req;
+        size_t n = 0;
+
+        while ((req = QSIMPLEQ_FIRST(&sorted.list[i]))) {
+            QSIMPLEQ_REMOVE_HEAD(&sorted.list[i], entry);
+            part[n++] = req;
+        }
+        if (n) {
+            remote_store_submit(q->parts[i], part, n);
+        }
+    }
+}
+
+/* Queues and regions */
+
+static void stripe_close(RemoteStoreQueue *queue)
+{
+    StripeQueue *q = container_of(queue, StripeQueue, parent);
+
+    for (unsigned i = 0; i < q->stripe->nr; i++) {
+        remote_store_close(q->parts[i]);
+    }
+    filter_pool_free(&q->pool);
+    qemu_vfree(q);
+}
+
+static RemoteStoreQueue *stripe_open(RemoteStoreRegion *region,
+                                     AioContext *ctx, Error **errp)
+{
+    StripeRegion *r = region->opaque;
+    StripeQueue *q = remote_store_alloc(sizeof(StripeQueue));
+
+    q->stripe = REMOTE_STORE_STRIPE(region->store);
+    for (unsigned i = 0; i < q->stripe->nr; i++) {
+        q->parts[i] = remote_store_open(r->parts[i], ctx, errp);
+        if (!q->parts[i]) {
+            stripe_close(&q->parent);
+            return NULL;
+        }
+    }
+    return &q->parent;
+}
+
+static void stripe_detach(RemoteStoreRegion *region)
+{
+    StripeRegion *r = region->opaque;
+
+    for (unsigned i = 0; i < REMOTE_STORE_STRIPE(region->store)->nr; i++) {
+        remote_store_detach(r->parts[i]);
+    }
+    g_free(r);
+}
+
+static bool stripe_attach(RemoteStoreRegion *region, Error **errp)
+{
+    RemoteStoreStripe *stripe = REMOTE_STORE_STRIPE(region->store);
+    StripeRegion *r = g_new0(StripeRegion, 1);
+
+    region->opaque = r;
+    for (unsigned i = 0; i < stripe->nr; i++) {
+        uint64_t pages = stripes_pages(&stripe->stripes, i, region->nr_pages);
+
+        /* A region without pages is none. */
+        r->parts[i] = remote_store_attach(stripe->stores[i], &region->uuid,
+                                          MAX(pages, 1), errp);
+        if (!r->parts[i]) {
+            stripe_detach(region);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The object */
+
+/*
+ * Weights are limits of size.  Stores without one are all alike: each counts as
+ * much as the average of the others.
+ */
+static void make_stripes(RemoteStoreStripe *stripe)
+{
+    uint64_t weights[STRIPES_MAX_STORES], sum = 0, average;
+    unsigned limited = 0;
+
+    for (unsigned i = 0; i < stripe->nr; i++) {
+        weights[i] = remote_store_capacity(stripe->stores[i]) /
+                     REMOTE_STORE_PAGE_SIZE;
+        sum += weights[i];
+        limited += weights[i] > 0;
+    }
+    average = limited ? MAX(sum / limited, 1) : 1;
+    for (unsigned i = 0; i < stripe->nr; i++) {
+        weights[i] = weights[i] ?: average;
+    }
+    stripes_init(&stripe->stripes, weights, stripe->nr);
+}
+
+static bool stripe_start(RemoteStore *store, Error **errp)
+{
+    RemoteStoreStripe *stripe = REMOTE_STORE_STRIPE(store);
+
+    if (!filter_use_stores(store, stripe->names, 1, stripe->stores,
+                           STRIPES_MAX_STORES, &stripe->nr, errp)) {
+        return false;
+    }
+    make_stripes(stripe);
+    return true;
+}
+
+static uint64_t stripe_capacity(RemoteStore *store)
+{
+    RemoteStoreStripe *stripe = REMOTE_STORE_STRIPE(store);
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < stripe->nr; i++) {
+        uint64_t capacity = remote_store_capacity(stripe->stores[i]);
+
+        if (!capacity) {
+            return 0;
+        }
+        sum += capacity;
+    }
+    return sum;
+}
+
+static void stripe_finalize(Object *obj)
+{
+    RemoteStoreStripe *stripe = REMOTE_STORE_STRIPE(obj);
+
+    for (unsigned i = 0; i < stripe->nr; i++) {
+        remote_store_unuse(stripe->stores[i]);
+    }
+    qapi_free_strList(stripe->names);
+}
+
+/* Properties */
+
+static void stripe_get_stores(Object *obj, Visitor *v, const char *name,
+                              void *opaque, Error **errp)
+{
+    visit_type_strList(v, name, &REMOTE_STORE_STRIPE(obj)->names, errp);
+}
+
+static void stripe_set_stores(Object *obj, Visitor *v, const char *name,
+                              void *opaque, Error **errp)
+{
+    RemoteStoreStripe *stripe = REMOTE_STORE_STRIPE(obj);
+    strList *value;
+
+    if (!visit_type_strList(v, name, &value, errp)) {
+        return;
+    }
+    if (remote_store_can_set(&stripe->parent_obj, name, errp)) {
+        qapi_free_strList(stripe->names);
+        stripe->names = g_steal_pointer(&value);
+    }
+    qapi_free_strList(value);
+}
+
+static void stripe_class_init(ObjectClass *oc, void *data)
+{
+    RemoteStoreClass *rsc = REMOTE_STORE_CLASS(oc);
+
+    rsc->start = stripe_start;
+    rsc->capacity = stripe_capacity;
+    rsc->attach = stripe_attach;
+    rsc->detach = stripe_detach;
+    rsc->open = stripe_open;
+    rsc->submit = stripe_submit;
+    rsc->close = stripe_close;
+
+    object_class_property_add(oc, "stores", "strList", stripe_get_stores,
+                              stripe_set_stores, NULL, NULL);
+    object_class_property_set_description(oc, "stores",
+        "the stores of the pool, weighted by their limits of size");
+}
+
+static const TypeInfo stripe_info = {
+    .name = TYPE_REMOTE_STORE_STRIPE,
+    .parent = TYPE_REMOTE_STORE,
+    .instance_size = sizeof(RemoteStoreStripe),
+    .instance_finalize = stripe_finalize,
+    .class_init = stripe_class_init,
+};
+
+static void stripe_register_types(void)
+{
+    type_register_static(&stripe_info);
+}
+
+type_init(stripe_register_types);
