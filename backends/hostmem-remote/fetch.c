@@ -36,7 +36,8 @@ bool fetch_start(RemoteShard *s, uint32_t index)
 {
     ShardRequest *r = QSLIST_FIRST(&s->idle_fetches);
 
-    if (!r || s->fetching - s->prefetching >= budget_fetch_depth(&s->budget) ||
+    if (!r || shard_holds_back(s) ||
+        s->fetching - s->prefetching >= budget_fetch_depth(&s->budget) ||
         !budget_take(&s->budget)) {
         return false;
     }

@@ -30,8 +30,7 @@ RemoteMemoryInfoList *qmp_query_remote_memory(Error **errp)
     return list;
 }
 
-void qmp_remote_memory_set_cache_size(const char *id, uint64_t cache_size,
-                                      Error **errp)
+HostMemoryBackendRemote *remote_backend_find(const char *id, Error **errp)
 {
     Object *obj = object_resolve_path_component(object_get_objects_root(),
                                                 id);
@@ -41,7 +40,17 @@ void qmp_remote_memory_set_cache_size(const char *id, uint64_t cache_size,
     if (!m || !m->pager) {
         error_set(errp, ERROR_CLASS_DEVICE_NOT_FOUND,
                   "there is no memory-backend-remote '%s'", id);
-        return;
+        return NULL;
     }
-    pager_set_cache_size(m->pager, cache_size, errp);
+    return m;
+}
+
+void qmp_remote_memory_set_cache_size(const char *id, uint64_t cache_size,
+                                      Error **errp)
+{
+    HostMemoryBackendRemote *m = remote_backend_find(id, errp);
+
+    if (m) {
+        pager_set_cache_size(m->pager, cache_size, errp);
+    }
 }

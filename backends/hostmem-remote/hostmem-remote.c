@@ -126,6 +126,24 @@ static bool ensure_store(HostMemoryBackendRemote *m, Error **errp)
     return m->store;
 }
 
+static void unuse_store(HostMemoryBackendRemote *m)
+{
+    if (m->store_id) {
+        remote_store_unuse(m->store);
+    } else {
+        object_unref(OBJECT(m->store));
+    }
+}
+
+void remote_backend_set_store(HostMemoryBackendRemote *m, const char *id,
+                              RemoteStore *store)
+{
+    unuse_store(m);
+    g_free(m->store_id);
+    m->store_id = g_strdup(id);
+    m->store = store;
+}
+
 static bool start_pager(HostMemoryBackendRemote *m, Error **errp)
 {
     HostMemoryBackend *backend = MEMORY_BACKEND(m);
@@ -201,7 +219,8 @@ bool remote_backend_refuse_late(HostMemoryBackendRemote *m, const char *name,
     error_setg(errp, "memory backend '%s': property '%s' cannot be changed "
                "any more", remote_backend_id(m), name);
     error_append_hint(errp, "Only 'cache-size' and 'prefetch' can be changed "
-                      "while the backend is in use.\n");
+                      "while the backend is in use, and 'store' by the "
+                      "command remote-memory-set-store.\n");
     return true;
 }
 
@@ -329,11 +348,7 @@ static void remote_backend_finalize(Object *obj)
     if (m->discard_required) {
         ram_block_discard_require(false);
     }
-    if (m->store_id) {
-        remote_store_unuse(m->store);
-    } else {
-        object_unref(OBJECT(m->store));
-    }
+    unuse_store(m);
     g_free(m->store_id);
     remote_backend_free_threads(m);
 }

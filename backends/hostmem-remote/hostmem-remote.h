@@ -28,6 +28,7 @@ OBJECT_DECLARE_SIMPLE_TYPE(HostMemoryBackendRemote, MEMORY_BACKEND_REMOTE)
  * @on_error: property
  * @discard_required: ram_block_discard_require() was called
  * @pager: once the memory is allocated
+ * @moving: there is a job that changes the store
  */
 struct HostMemoryBackendRemote {
     HostMemoryBackend parent_obj;
@@ -44,10 +45,27 @@ struct HostMemoryBackendRemote {
     RemoteMemoryOnError on_error;
     bool discard_required;
     RemotePager *pager;
+    bool moving;
 };
 
 /** remote_backend_id: name for messages, owned by @m */
 const char *remote_backend_id(HostMemoryBackendRemote *m);
+
+/**
+ * remote_backend_find: look a backend that is in use up by its id
+ *
+ * Main thread.  Returns: the backend, or %NULL and @errp is set.
+ */
+HostMemoryBackendRemote *remote_backend_find(const char *id, Error **errp);
+
+/**
+ * remote_backend_set_store: note that the pages are in another store
+ * @m: the object
+ * @id: the store's id
+ * @store: the store, from remote_store_use(); the object's from now on
+ */
+void remote_backend_set_store(HostMemoryBackendRemote *m, const char *id,
+                              RemoteStore *store);
 
 /** remote_backend_refuse_late: is it too late to set the property @name? */
 bool remote_backend_refuse_late(HostMemoryBackendRemote *m, const char *name,

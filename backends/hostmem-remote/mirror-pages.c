@@ -14,9 +14,10 @@
 /* That of a copy that is not asked becomes better, until it is asked again. */
 #define LATENCY_FORGET_SHIFT 8
 
-void mirror_lacking(MirrorQueue *q)
+void mirror_lacking(MirrorQueue *q, unsigned copies)
 {
     q->lacking = true;
+    qatomic_set(&q->missed, q->missed | copies);
     if (!q->torn) {
         mirror_set_torn(q->region->mirror, q, true);
     }
@@ -31,13 +32,31 @@ void mirror_part_done(MirrorQueue *q, unsigned copy,
         set_bit_atomic(req->page, q->region->current[copy]);
     } else if (req->op == REMOTE_STORE_DISCARD) {
         clear_bit_atomic(req->page, q->region->held[copy]);
+        clear_bit_atomic(req->page, q->region->current[copy]);
     }
 }
 
 void mirror_stale(MirrorQueue *q, unsigned copy, uint64_t page)
 {
     clear_bit_atomic(page, q->region->current[copy]);
-    mirror_lacking(q);
+    mirror_lacking(q, 1u << copy);
+}
+
+/* That a page changes meanwhile is no matter: this is the thread that does. */
+void mirror_learn(MirrorQueue *q, uint64_t page)
+{
+    bool stored = false;
+    uint64_t hash;
+
+    if (!q->known || !q->known(q->known_opaque, page, &stored, &hash)) {
+        return;
+    }
+    set_bit(page, q->mine);
+    if (stored) {
+        q->region->hash[page] = hash;
+        set_bit_atomic(page, q->region->held[0]);
+        set_bit_atomic(page, q->region->current[0]);
+    }
 }
 
 void mirror_suspect(MirrorQueue *q, unsigned copy, uint64_t page)
@@ -58,9 +77,12 @@ bool mirror_is_good(const MirrorQueue *q, const RemoteStoreRequest *req)
 }
 
 /* Lower is better. */
-static unsigned rank(const MirrorCopy *copy)
+static unsigned rank(const MirrorQueue *q, unsigned copy)
 {
-    return 2 * qatomic_read(&copy->failing) + qatomic_read(&copy->doubted);
+    const MirrorCopy *c = &q->region->mirror->copies[copy];
+
+    return 4 * qatomic_read(&c->failing) + 2 * qatomic_read(&c->doubted) +
+           (q->retired >> copy & 1);
 }
 
 int mirror_best(const MirrorQueue *q, uint64_t page, unsigned without)
@@ -70,7 +92,7 @@ int mirror_best(const MirrorQueue *q, uint64_t page, unsigned without)
     int best = -1;
 
     for (unsigned i = 0; i < r->mirror->nr; i++) {
-        unsigned this_rank = rank(&r->mirror->copies[i]);
+        unsigned this_rank = rank(q, i);
 
         if (without & (1u << i) || !test_bit(page, r->current[i])) {
             continue;

@@ -151,9 +151,15 @@ static void end_outer(MirrorRequest *mreq, bool well)
     }
 }
 
-static void mreq_end(MirrorRequest *mreq, bool well)
+static void mreq_leave(MirrorRequest *mreq)
 {
     QTAILQ_REMOVE(&mreq->queue->active, mreq, next);
+    mirror_rebuild_go_on(mreq->queue->rebuild);
+}
+
+static void mreq_end(MirrorRequest *mreq, bool well)
+{
+    mreq_leave(mreq);
     end_outer(mreq, well);
     mreq_free(mreq);
 }
@@ -298,7 +304,7 @@ static void write_end(MirrorRequest *mreq)
     if (mreq->outer) {
         mreq_end(mreq, mreq->good >= MAX(mreq->enough, 1));
     } else {
-        QTAILQ_REMOVE(&q->active, mreq, next);
+        mreq_leave(mreq);
         mreq_free(mreq);
         mirror_release(q, page);
     }
@@ -331,11 +337,12 @@ static unsigned write_targets(const MirrorRequest *mreq)
 {
     const MirrorRegion *r = mreq->queue->region;
     const RemoteStoreMirror *mirror = r->mirror;
+    unsigned retired = mreq->queue->retired;
     unsigned wanted = 0, well = 0;
 
     for (unsigned i = 0; i < mirror->nr; i++) {
-        bool want = mreq->op == REMOTE_STORE_PUT ||
-                    test_bit(mreq->page, r->held[i]);
+        bool want = mreq->op == REMOTE_STORE_PUT ?
+                    !(retired & (1u << i)) : test_bit(mreq->page, r->held[i]);
 
         wanted |= want << i;
         well |= (want && !qatomic_read(&mirror->copies[i].failing)) << i;
@@ -380,7 +387,7 @@ static void write_begin(MirrorRequest *mreq)
             mreq->pending++;
         } else if (mreq->op == REMOTE_STORE_PUT ||
                    test_bit(mreq->page, q->region->held[i])) {
-            mirror_lacking(q);
+            mirror_lacking(q, 1u << i);
         }
     }
     /* A discard of what no copy has. */
@@ -420,6 +427,20 @@ static MirrorRequest *mreq_new(MirrorQueue *q, RemoteStoreRequest *outer)
     return mreq;
 }
 
+/*
+ * Whoever knows about the page has forgotten what is in the store, because of
+ * this very request; but it tells whether there is something.
+ */
+static void learn(MirrorQueue *q, MirrorRequest *mreq)
+{
+    mirror_learn(q, mreq->page);
+    set_bit(mreq->page, q->mine);
+    if (q->known && (mreq->op == REMOTE_STORE_DISCARD ||
+                     (mreq->op == REMOTE_STORE_PUT && !mreq->outer->fresh))) {
+        set_bit_atomic(mreq->page, q->region->held[0]);
+    }
+}
+
 static void mreq_begin(MirrorRequest *mreq)
 {
     MirrorQueue *q = mreq->queue;
@@ -429,7 +450,9 @@ static void mreq_begin(MirrorRequest *mreq)
         return;
     }
     QTAILQ_INSERT_TAIL(&q->active, mreq, next);
-    set_bit(mreq->page, q->mine);
+    if (!test_bit(mreq->page, q->mine)) {
+        learn(q, mreq);
+    }
     (mreq->op == REMOTE_STORE_GET ? get_begin : write_begin)(mreq);
 }
 
@@ -487,9 +510,11 @@ void mirror_queue_close(RemoteStoreQueue *queue)
     queue_free(q);
 }
 
+/* The way to the first copy of a mirror that moves pages is there already. */
 static bool open_parts(MirrorQueue *q, AioContext *ctx, Error **errp)
 {
-    for (unsigned i = 0; i < q->region->mirror->nr; i++) {
+    for (unsigned i = q->region->mirror->internal;
+         i < q->region->mirror->nr; i++) {
         q->parts[i] = remote_store_open(q->region->parts[i], ctx, errp);
         if (!q->parts[i]) {
             return false;

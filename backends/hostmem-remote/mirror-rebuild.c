@@ -54,7 +54,8 @@ typedef struct Task {
  * @check: bits of the copies of which this round reads all
  * @doubts: to be checked off when it has
  * @skip: bits of the copies that are left alone for the rest of the round
- * @nr_busy: tasks on their way
+ * @blocked: the next page has a request on its way
+ * @nr_busy: tasks on their way; read by any thread
  */
 struct MirrorRebuild {
     MirrorQueue *q;
@@ -67,6 +68,7 @@ struct MirrorRebuild {
     unsigned check;
     uint64_t doubts[MIRROR_MAX];
     unsigned skip;
+    bool blocked;
     unsigned nr_busy;
     uint8_t *mem;
     QSLIST_HEAD(, Task) idle;
@@ -85,39 +87,72 @@ static unsigned long current_anywhere(const MirrorRegion *r, size_t word)
     return any;
 }
 
+/* The pages of a word that a copy which is to stay lacks. */
+static unsigned long lacked(const MirrorQueue *q, size_t word)
+{
+    const MirrorRegion *r = q->region;
+    unsigned long all = ~0ul;
+
+    for (unsigned i = 0; i < r->mirror->nr; i++) {
+        if (!(q->retired & (1u << i))) {
+            all &= qatomic_read(&r->current[i][word]);
+        }
+    }
+    return current_anywhere(r, word) & ~all;
+}
+
 /*
  * The pages of a word that this copy lacks, and another has; and those that it
- * has, and nobody needs.
+ * has, and nobody needs, or nobody needs here.
  */
-static unsigned long wrong_word(const MirrorRegion *r, unsigned copy,
+static unsigned long wrong_word(const MirrorQueue *q, unsigned copy,
                                 size_t word)
 {
+    const MirrorRegion *r = q->region;
     unsigned long any = current_anywhere(r, word);
+    unsigned long held = qatomic_read(&r->held[copy][word]);
 
-    return (any & ~qatomic_read(&r->current[copy][word])) |
-           (qatomic_read(&r->held[copy][word]) & ~any);
+    if (q->retired & (1u << copy)) {
+        return held & ~lacked(q, word);
+    }
+    return (any & ~qatomic_read(&r->current[copy][word])) | (held & ~any);
 }
 
 /* Copies in which a page is wrong, as bits. */
-static unsigned wrong_copies(const MirrorRegion *r, uint64_t page)
+static unsigned wrong_copies(const MirrorQueue *q, uint64_t page)
 {
     unsigned copies = 0;
 
-    for (unsigned i = 0; i < r->mirror->nr; i++) {
-        bool wrong = wrong_word(r, i, BIT_WORD(page)) & BIT_MASK(page);
+    for (unsigned i = 0; i < q->region->mirror->nr; i++) {
+        bool wrong = wrong_word(q, i, BIT_WORD(page)) & BIT_MASK(page);
 
         copies |= wrong << i;
     }
     return copies;
 }
 
-/* The pages of a word about which something has to be done in this round. */
-static unsigned long todo_word(const MirrorRebuild *rebuild, size_t word)
+static void learn_word(MirrorQueue *q, size_t word)
 {
-    const MirrorQueue *q = rebuild->q;
+    uint64_t page = (uint64_t)word * BITS_PER_LONG;
+    uint64_t end = MIN(page + BITS_PER_LONG, q->region->nr_pages);
+
+    for (; page < end; page++) {
+        if (!test_bit(page, q->mine)) {
+            mirror_learn(q, page);
+        }
+    }
+}
+
+/* The pages of a word about which something has to be done in this round. */
+static unsigned long todo_word(MirrorRebuild *rebuild, size_t word)
+{
+    MirrorQueue *q = rebuild->q;
     const MirrorRegion *r = q->region;
     unsigned long todo = 0;
 
+    if (q->known) {
+        learn_word(q, word);
+    }
     if (!q->mine[word]) {
         return 0;
     }
@@ -125,7 +160,7 @@ static unsigned long todo_word(const MirrorRebuild *rebuild, size_t word)
         if (rebuild->skip & (1u << i)) {
             continue;
         }
-        todo |= wrong_word(r, i, word);
+        todo |= wrong_word(q, i, word);
         if (rebuild->check & (1u << i)) {
             todo |= qatomic_read(&r->current[i][word]);
         }
@@ -164,12 +199,13 @@ static void task_end(Task *task)
 {
     MirrorRebuild *rebuild = task->rebuild;
     MirrorQueue *q = rebuild->q;
+    unsigned wrong = wrong_copies(q, task->req.page);
 
-    if (wrong_copies(q->region, task->req.page)) {
-        mirror_lacking(q);
+    if (wrong) {
+        mirror_lacking(q, wrong);
     }
     mirror_release(q, task->req.page);
-    rebuild->nr_busy--;
+    qatomic_set(&rebuild->nr_busy, rebuild->nr_busy - 1);
     QSLIST_INSERT_HEAD(&rebuild->idle, task, next);
     qemu_bh_schedule(rebuild->run);
 }
@@ -213,10 +249,11 @@ static void task_submit(Task *task, RemoteStoreOp op, unsigned copy)
     remote_store_submit(q->parts[copy], &req, 1);
 }
 
-/* The page has no content: nobody needs what the copies have. */
-static bool is_orphan(const MirrorQueue *q, uint64_t page)
+/* Nobody needs what these copies have: the page has no content, or not here. */
+static bool is_orphan(const MirrorQueue *q, uint64_t page, unsigned copy)
 {
-    return !(current_anywhere(q->region, BIT_WORD(page)) & BIT_MASK(page));
+    return q->retired & (1u << copy) ||
+           !(current_anywhere(q->region, BIT_WORD(page)) & BIT_MASK(page));
 }
 
 /* What is to be done next for a page. */
@@ -226,7 +263,7 @@ static void task_step(Task *task)
     MirrorQueue *q = rebuild->q;
     uint64_t page = task->req.page;
     unsigned check = task->check & ~rebuild->skip;
-    unsigned wrong = wrong_copies(q->region, page) & ~rebuild->skip;
+    unsigned wrong = wrong_copies(q, page) & ~rebuild->skip;
 
     if (rebuild->stopping || task->hopeless || !(check | wrong)) {
         task_end(task);
@@ -236,7 +273,7 @@ static void task_step(Task *task)
         task->check &= ~(1u << copy);
         task->loaded = false;
         task_submit(task, REMOTE_STORE_GET, copy);
-    } else if (is_orphan(q, page)) {
+    } else if (is_orphan(q, page, ctz32(wrong))) {
         task_submit(task, REMOTE_STORE_DISCARD, ctz32(wrong));
     } else if (task->loaded) {
         task_submit(task, REMOTE_STORE_PUT, ctz32(wrong));
@@ -260,25 +297,26 @@ static unsigned copies_to_check(const MirrorRebuild *rebuild, uint64_t page)
     for (unsigned i = 0; i < r->mirror->nr; i++) {
         check |= test_bit(page, r->current[i]) << i;
     }
-    return check & rebuild->check;
+    return check & rebuild->check & ~rebuild->q->retired;
 }
 
-static void task_begin(MirrorRebuild *rebuild, uint64_t page)
+/* Returns: false if it has to wait for a request that is on its way. */
+static bool task_begin(MirrorRebuild *rebuild, uint64_t page)
 {
     Task *task = QSLIST_FIRST(&rebuild->idle);
 
-    if (!mirror_take(rebuild->q, page)) {
-        /* A request is on its way, after which it may look different. */
-        mirror_lacking(rebuild->q);
-        return;
+    rebuild->blocked = !mirror_take(rebuild->q, page);
+    if (rebuild->blocked) {
+        return false;
     }
     QSLIST_REMOVE_HEAD(&rebuild->idle, next);
-    rebuild->nr_busy++;
+    qatomic_set(&rebuild->nr_busy, rebuild->nr_busy + 1);
     task->req.page = page;
     task->check = copies_to_check(rebuild, page);
     task->loaded = false;
     task->hopeless = false;
     task_step(task);
+    return true;
 }
 
 /* Rounds */
@@ -312,6 +350,7 @@ static void round_end(MirrorRebuild *rebuild)
         mirror_rebuild_wanted(rebuild);
     } else {
         qatomic_set(&q->parent.rebuild_total, 0);
+        qatomic_set(&q->missed, 0);
         mirror_set_torn(mirror, q, false);
     }
 }
@@ -328,8 +367,9 @@ static void run_bh(void *opaque)
     }
     /* Stores that answer at once do not make it longer. */
     while (begun < TASKS && rebuild->nr_busy < task_limit(rebuild) &&
-           find_page(rebuild, &words)) {
-        task_begin(rebuild, rebuild->page++);
+           find_page(rebuild, &words) &&
+           task_begin(rebuild, rebuild->page)) {
+        rebuild->page++;
         begun++;
     }
     qatomic_set(&q->parent.rebuild_done,
@@ -376,15 +416,31 @@ void mirror_rebuild_notify(MirrorRebuild *rebuild)
 
 /* Beginning and end */
 
+void mirror_rebuild_go_on(MirrorRebuild *rebuild)
+{
+    if (rebuild->blocked) {
+        rebuild->blocked = false;
+        qemu_bh_schedule(rebuild->run);
+    }
+}
+
 bool mirror_rebuild_is_busy(const MirrorRebuild *rebuild)
 {
-    return rebuild->nr_busy;
+    return qatomic_read(&rebuild->nr_busy);
 }
 
 void mirror_rebuild_stop(MirrorRebuild *rebuild)
 {
     rebuild->stopping = true;
     timer_del(rebuild->timer);
+}
+
+/* A round that was stopped is begun again. */
+void mirror_rebuild_resume(MirrorRebuild *rebuild)
+{
+    rebuild->stopping = false;
+    rebuild->running = false;
+    mirror_rebuild_wanted(rebuild);
 }
 
 void mirror_rebuild_free(MirrorRebuild *rebuild)

@@ -35,6 +35,9 @@ OBJECT_DECLARE_SIMPLE_TYPE(RemoteStoreMirror, REMOTE_STORE_MIRROR)
  * by one queue only, in the stores behind as here.  So whose turn it is with a
  * page is between functions of one thread.
  *
+ * A mirror of two is also how the pages of a running VM move to another store:
+ * see "Moving" in mirror-move.h.
+ *
  * Threads: what is in &struct MirrorQueue belongs to the thread of its context.
  * Bitmaps of a region are written by atomic operations, because pages of two
  * queues can share a word.  How copies do is common to all, and changes are
@@ -71,6 +74,8 @@ typedef struct MirrorCopy {
  * @nr_well: how many of them are not failing; written under the lock
  * @lock: protects changes of how copies do, and the list
  * @queues: all queues
+ * @internal: made by the pager, not by the user: nobody is told how it does
+ * @given: (internal) the region in each copy
  */
 struct RemoteStoreMirror {
     RemoteStore parent_obj;
@@ -83,6 +88,8 @@ struct RemoteStoreMirror {
     unsigned nr_well;
     QemuMutex lock;
     QLIST_HEAD(, MirrorQueue) queues;
+    bool internal;
+    RemoteStoreRegion *given[MIRROR_MAX];
 };
 
 /**
@@ -107,6 +114,18 @@ typedef QSIMPLEQ_HEAD(, MirrorRequest) MirrorRequestList;
 typedef QTAILQ_HEAD(, MirrorRequest) MirrorRequestTailq;
 
 /**
+ * typedef MirrorKnown - what the first copy had when the queue took it over
+ * @opaque: as given to mirror_queue_adopt()
+ * @page: the page
+ * @stored: set to whether it has the page
+ * @hash: set to the hash of the content, if so
+ *
+ * Returns: whether the page is used by way of this queue.
+ */
+typedef bool MirrorKnown(void *opaque, uint64_t page, bool *stored,
+                         uint64_t *hash);
+
+/**
  * struct MirrorQueue - a queue
  * @parent: the base
  * @region: its pages
@@ -119,10 +138,15 @@ typedef QTAILQ_HEAD(, MirrorRequest) MirrorRequestTailq;
  * @waiting: requests for pages that are taken
  * @taken: pages that are being rebuilt, or of which a put that is done has not
  *     reached all copies; with whether gets of it have to wait, too
- * @mine: bitmap of the pages that were put by way of this queue
+ * @mine: bitmap of the pages that were used by way of this queue
+ * @known: tells about other pages, which the first copy has; or %NULL
+ * @known_opaque: handed to it
+ * @retired: bits of the copies that are to be emptied
  * @rebuild: what brings copies the pages that they lack
  * @lacking: since the last round began, it turned out that a copy lacks a page
  *     that another one has, or has one that nobody needs
+ * @missed: bits of the copies of which that is so, as far as is known, since
+ *     there was nothing to be done; read by any thread
  * @torn: there is something to be done, as far as is known; written under the
  *     mirror's lock
  * @checked: the doubts that this queue has seen to; likewise
@@ -140,8 +164,12 @@ struct MirrorQueue {
     MirrorRequestTailq waiting;
     GHashTable *taken;
     unsigned long *mine;
+    MirrorKnown *known;
+    void *known_opaque;
+    unsigned retired;
     MirrorRebuild *rebuild;
     bool lacking;
+    unsigned missed;
     bool torn;
     uint64_t checked[MIRROR_MAX];
     QLIST_ENTRY(MirrorQueue) next;
@@ -229,8 +257,11 @@ int mirror_best(const MirrorQueue *q, uint64_t page, unsigned without);
 /** mirror_note_latency: a copy took so long for a get, in ns */
 void mirror_note_latency(MirrorQueue *q, unsigned copy, int64_t latency);
 
-/** mirror_lacking: a copy lacks something, or has too much */
-void mirror_lacking(MirrorQueue *q);
+/** mirror_lacking: these copies, as bits, lack something, or have too much */
+void mirror_lacking(MirrorQueue *q, unsigned copies);
+
+/** mirror_learn: find out about a page that is not @mine, if it should be */
+void mirror_learn(MirrorQueue *q, uint64_t page);
 
 /** mirror_part_done: a copy has done what it was asked; a get is the page */
 void mirror_part_done(MirrorQueue *q, unsigned copy,
@@ -261,11 +292,17 @@ void mirror_rebuild_wanted(MirrorRebuild *rebuild);
 /** mirror_rebuild_notify: likewise.  Any thread */
 void mirror_rebuild_notify(MirrorRebuild *rebuild);
 
-/** mirror_rebuild_is_busy: whether requests of it are on their way */
+/** mirror_rebuild_go_on: a request has ended, for whose page it may wait */
+void mirror_rebuild_go_on(MirrorRebuild *rebuild);
+
+/** mirror_rebuild_is_busy: are requests of it on their way?  Any thread */
 bool mirror_rebuild_is_busy(const MirrorRebuild *rebuild);
 
 /** mirror_rebuild_stop: begin with no more pages */
 void mirror_rebuild_stop(MirrorRebuild *rebuild);
+
+/** mirror_rebuild_resume: the other end of mirror_rebuild_stop() */
+void mirror_rebuild_resume(MirrorRebuild *rebuild);
 
 /** mirror_rebuild_free: it is not busy */
 void mirror_rebuild_free(MirrorRebuild *rebuild);

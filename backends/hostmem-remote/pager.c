@@ -382,6 +382,7 @@ static void pager_stop(RemotePager *pager)
     bool release = !REMOTE_STORE_GET_CLASS(pager->store)->transient;
     int64_t deadline;
 
+    pager->stopped = true;
     pager_balance_stop(pager);
     for (unsigned i = 0; i < pager->nr_shards; i++) {
         shard_stop(&pager->shards[i], release);
@@ -510,6 +511,7 @@ void pager_free(RemotePager *pager)
     for (unsigned i = 0; i < pager->nr_shards; i++) {
         shard_destroy(&pager->shards[i]);
     }
+    pager_move_free(pager);
     remote_store_detach(pager->region);
     qemu_bh_delete(pager->error_bh);
     qemu_bh_delete(pager->resize_bh);

@@ -19,6 +19,7 @@
 
 typedef struct RemoteShard RemoteShard;
 typedef struct RemotePager RemotePager;
+typedef struct PagerMove PagerMove;
 
 /** PAGER_MAX_SHARDS: more threads than that do not help */
 #define PAGER_MAX_SHARDS 64
@@ -64,18 +65,21 @@ struct RemotePager {
     uint64_t size;
     unsigned stripe_shift;
     unsigned nr_shards;
-    RemoteStore *store;
-    RemoteStoreRegion *region;
     bool verify;
     RemoteMemoryOnError on_error;
     RemoteShard *shards;
 
-    /* Main thread only; the shards read the first three when told to. */
+    /* Main thread only. */
+    RemoteStore *store;
+    RemoteStoreRegion *region;
+    /* Likewise; the shards read the first three when told to. */
     RemoteMemoryPrefetch prefetch;
     uint64_t cache_size;
     unsigned resize_wanted;
     unsigned resize_told;
     bool error_told;
+    bool stopped;
+    PagerMove *move;        /* or NULL: see set-store.c */
     BalanceTransfer transfer;
     QEMUTimer *balance_timer;
     RAMBlockNotifier ram_notifier;
@@ -155,6 +159,68 @@ RemoteShard *pager_shard_of(const RemotePager *pager, uint64_t page,
 
 /** pager_set_prefetch: fetch ahead in another way from now on.  Main thread */
 void pager_set_prefetch(RemotePager *pager, RemoteMemoryPrefetch mode);
+
+/* pager-move.c */
+
+/**
+ * pager_move_start: begin to move all pages to another store
+ * @pager: the pager
+ * @to: where to
+ * @errp: set if that cannot be
+ *
+ * Main thread.  If a move did not come to an end, it is begun again, in the
+ * direction of @to.
+ */
+bool pager_move_start(RemotePager *pager, RemoteStore *to, Error **errp);
+
+/**
+ * enum PagerMoveState - how far it is
+ * @PAGER_MOVE_ENTERING: some shards do not write to both stores yet
+ * @PAGER_MOVE_COPYING: pages are copied
+ * @PAGER_MOVE_COPIED: the store to be kept has all
+ * @PAGER_MOVE_EMPTYING: the other one is emptied
+ * @PAGER_MOVE_EMPTIED: nothing is left there
+ * @PAGER_MOVE_LEAVING: some shards still write to both
+ * @PAGER_MOVE_LEFT: none does
+ */
+typedef enum PagerMoveState {
+    PAGER_MOVE_ENTERING,
+    PAGER_MOVE_COPYING,
+    PAGER_MOVE_COPIED,
+    PAGER_MOVE_EMPTYING,
+    PAGER_MOVE_EMPTIED,
+    PAGER_MOVE_LEAVING,
+    PAGER_MOVE_LEFT,
+} PagerMoveState;
+
+/** pager_move_state: how far the move is.  Main thread */
+PagerMoveState pager_move_state(RemotePager *pager);
+
+/** pager_move_failing: does the other store fail, and which.  Main thread */
+RemoteStore *pager_move_failing(RemotePager *pager);
+
+/** pager_move_turn_back: keep the store where the pages were.  Main thread */
+void pager_move_turn_back(RemotePager *pager);
+
+/** pager_move_empty: it is COPIED: empty the other store.  Main thread */
+void pager_move_empty(RemotePager *pager);
+
+/** pager_move_leave: use the store that is kept by itself.  Main thread */
+void pager_move_leave(RemotePager *pager);
+
+/**
+ * pager_move_end: the other store is not used any more
+ * @pager: the pager, whose shards have left
+ *
+ * Main thread.  The pager's store is the one that was kept.
+ */
+void pager_move_end(RemotePager *pager);
+
+/** pager_move_progress: pages that have moved, and all of them.  Main thread */
+void pager_move_progress(RemotePager *pager, uint64_t *done, uint64_t *all);
+
+/** pager_move_free: the shards are closed; for pager_free() */
+void pager_move_free(RemotePager *pager);
 
 /* pager-balance.c */
 

@@ -418,7 +418,7 @@ static void batch_submit(RemoteShard *s, Batch *batch)
         reqs[i] = &batch->reqs[i].req;
     }
     batch->pending = batch->nr;
-    qatomic_set(&s->in_flight, s->in_flight + batch->nr);
+    shard_in_flight(s, batch->nr);
     if (batch->nr) {
         s->lingered = true;
         remote_store_submit(s->queue, reqs, batch->nr);
@@ -436,7 +436,7 @@ bool prefetch_run(RemoteShard *s)
         plan_pop(p);
     }
     batch = idle_batch(p);
-    if (!p->nr_plans || !batch || !room) {
+    if (!p->nr_plans || !batch || !room || shard_holds_back(s)) {
         return false;
     }
     batch_fill(s, batch, plan, MIN(room, BATCH_PAGES));
@@ -591,7 +591,7 @@ static void prefetch_complete(RemoteStoreRequest *req)
     } else {
         page_settle(s, batch, i);
     }
-    qatomic_set(&s->in_flight, s->in_flight - 1);
+    shard_in_flight(s, -1);
     if (batch->pending == 1) {
         batch_place(s, batch);
         shard_kick(s);

@@ -75,7 +75,7 @@ ShardRequest *shard_request_get(RemoteShard *s, ShardRequestList *idle,
     QSLIST_REMOVE_HEAD(idle, next);
     r->page = index;
     r->req.page = shard_store_page(s, index);
-    qatomic_set(&s->in_flight, s->in_flight + 1);
+    shard_in_flight(s, 1);
     return r;
 }
 
@@ -85,7 +85,7 @@ void shard_request_put(RemoteShard *s, ShardRequestList *idle,
     g_free(r->req.reason);
     r->req.reason = NULL;
     QSLIST_INSERT_HEAD(idle, r, next);
-    qatomic_set(&s->in_flight, s->in_flight - 1);
+    shard_in_flight(s, -1);
 }
 
 void shard_move(RemoteShard *s, uint32_t index, PageState to)
@@ -182,6 +182,7 @@ static void shard_service(void *opaque)
     bool again = false;
 
     if (!s->stopping) {
+        shard_idle_run(s);
         again = shard_work(s);
         if (s->resize_reached != s->resize_wanted &&
             !budget_shrinking(&s->budget)) {
@@ -480,8 +481,11 @@ static void shard_close_queue(void *opaque)
 
     qemu_bh_delete(s->service_bh);
     s->service_bh = NULL;
+    if (s->mirror != s->queue) {
+        remote_store_close(s->mirror);
+    }
     remote_store_close(s->queue);
-    s->queue = NULL;
+    s->queue = s->mirror = NULL;
 }
 
 void shard_stop(RemoteShard *s, bool release)

@@ -37,7 +37,8 @@ typedef struct Prefetch Prefetch;
  *                +-------> sweep.c   copies that nobody needs --> store
  *                +-------> discard.c pages that the guest gives back
  *                +-------> recovery.c what the store refuses: wait, retry,
- *                                    stop the VM
+ *                |                   stop the VM
+ *                +-------> shard-move.c the way into another store
  *
  * Rules of the shard's thread: it takes neither the BQL nor a lock that a
  * thread which touches guest memory may hold, waits for nobody, and never
@@ -121,6 +122,14 @@ typedef struct ShardStats {
     uint64_t fault_time_ns;
 } ShardStats;
 
+/* Whether a shard has left the mirror. */
+typedef enum ShardKept {
+    SHARD_KEPT_UNKNOWN,
+    SHARD_PAUSED,
+    SHARD_KEPT,
+    SHARD_NOT_KEPT,
+} ShardKept;
+
 struct QEMU_ALIGNED(REMOTE_STORE_ALIGN) RemoteShard {
     /* Set at creation, never modified. */
     RemotePager *pager;
@@ -129,7 +138,6 @@ struct QEMU_ALIGNED(REMOTE_STORE_ALIGN) RemoteShard {
     bool own_iothread;
     AioContext *ctx;
     int uffd;
-    RemoteStoreQueue *queue;
     uint8_t *standby_mem;
     uint8_t *fetch_mem;
     QEMUBH *service_bh;
@@ -154,7 +162,8 @@ struct QEMU_ALIGNED(REMOTE_STORE_ALIGN) RemoteShard {
     WaiterList for_fetch;
     WaiterList idle_waiters;
 
-    /* Shard thread only: requests. */
+    /* Shard thread only: requests, and where they go. */
+    RemoteStoreQueue *queue;
     ShardRequest requests[SHARD_FETCHES + SHARD_PUTS + SHARD_DISCARDS];
     ShardRequestList idle_fetches;
     ShardRequestList idle_puts;
@@ -175,6 +184,14 @@ struct QEMU_ALIGNED(REMOTE_STORE_ALIGN) RemoteShard {
     unsigned failures[REMOTE_MEMORY_OPERATION__MAX];
     unsigned failed_ops;
     bool error;             /* read by any thread */
+
+    /* Shard thread only: to be done once no request is in flight. */
+    void (*when_idle)(RemoteShard *s);
+    /* While pages move to another store; see shard-move.c. */
+    RemoteStoreQueue *mirror;   /* changed by whoever's turn it is */
+    unsigned mirror_keep;       /* main thread */
+    bool mirrored;              /* shard thread; read by the main thread */
+    int mirror_kept;            /* likewise: a ShardKept */
 
     /* Main thread only. */
     bool started;
@@ -459,6 +476,44 @@ bool sweep_run(RemoteShard *s);
  * Returns: 0 or a negative errno.
  */
 int discard_range(RemoteShard *s, uint32_t first, uint32_t nr);
+
+/* shard-move.c */
+
+/** shard_holds_back: should no request be begun now? */
+static inline bool shard_holds_back(const RemoteShard *s)
+{
+    return s->when_idle;
+}
+
+/** shard_in_flight: so many more requests are in flight, or less */
+void shard_in_flight(RemoteShard *s, int nr);
+
+/** shard_idle_run: do what waits for the end of all requests, if that is now */
+void shard_idle_run(RemoteShard *s);
+
+/**
+ * shard_mirror: let requests go to a mirror, soon
+ * @s: the shard; its @mirrored says when it is so
+ * @mirror: a queue for mirror_move_adopt(), which is the shard's from now on
+ *
+ * Main thread.
+ */
+void shard_mirror(RemoteShard *s, RemoteStoreQueue *mirror);
+
+/** shard_mirror_retire: empty the copy that is not @keep.  Main thread */
+void shard_mirror_retire(RemoteShard *s, unsigned keep);
+
+/** shard_mirror_pause: begin to rebuild no more pages.  Main thread */
+void shard_mirror_pause(RemoteShard *s);
+
+/**
+ * shard_unmirror: let requests go to the copy that is to be kept, soon
+ * @s: the shard, whose mirror is paused and not busy; its @mirror_kept says
+ *     when it is so, or that it cannot be
+ *
+ * Main thread.
+ */
+void shard_unmirror(RemoteShard *s);
 
 /* recovery.c */
 

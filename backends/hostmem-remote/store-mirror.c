@@ -34,7 +34,9 @@ static void update_status_locked(RemoteStoreMirror *mirror)
     } else if (!whole) {
         status = REMOTE_STORE_STATUS_DEGRADED;
     }
-    remote_store_set_status(&mirror->parent_obj, status);
+    if (!mirror->internal) {
+        remote_store_set_status(&mirror->parent_obj, status);
+    }
 }
 
 static void update_doubted_locked(RemoteStoreMirror *mirror, unsigned copy)
@@ -134,7 +136,7 @@ void mirror_checked(RemoteStoreMirror *mirror, MirrorQueue *q, unsigned copy,
 void mirror_set_torn(RemoteStoreMirror *mirror, MirrorQueue *q, bool torn)
 {
     QEMU_LOCK_GUARD(&mirror->lock);
-    q->torn = torn;
+    qatomic_set(&q->torn, torn);
     update_status_locked(mirror);
 }
 
@@ -150,7 +152,9 @@ static void mirror_detach(RemoteStoreRegion *region)
     MirrorRegion *r = region->opaque;
 
     for (unsigned i = 0; i < r->mirror->nr; i++) {
-        remote_store_detach(r->parts[i]);
+        if (!r->mirror->internal) {
+            remote_store_detach(r->parts[i]);
+        }
         sparse_free(r->current[i], mirror_bitmap_size(region->nr_pages));
         sparse_free(r->held[i], mirror_bitmap_size(region->nr_pages));
     }
@@ -181,6 +185,10 @@ static bool attach_parts(RemoteStoreRegion *region, Error **errp)
 {
     MirrorRegion *r = region->opaque;
 
+    if (r->mirror->internal) {
+        memcpy(r->parts, r->mirror->given, sizeof(r->parts));
+        return true;
+    }
     for (unsigned i = 0; i < r->mirror->nr; i++) {
         r->parts[i] = remote_store_attach(r->mirror->stores[i],
                                           &region->uuid, region->nr_pages,
@@ -255,7 +263,7 @@ static void mirror_finalize(Object *obj)
 {
     RemoteStoreMirror *mirror = REMOTE_STORE_MIRROR(obj);
 
-    for (unsigned i = 0; i < mirror->nr; i++) {
+    for (unsigned i = 0; i < mirror->nr && !mirror->internal; i++) {
         remote_store_unuse(mirror->stores[i]);
     }
     qemu_mutex_destroy(&mirror->lock);

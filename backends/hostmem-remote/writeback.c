@@ -74,7 +74,7 @@ void writeback_run(RemoteShard *s)
     uint64_t hash;
     uint32_t slot;
 
-    for (int i = 0; i < SHARD_PUTS; i++) {
+    for (int i = 0; i < SHARD_PUTS && !shard_holds_back(s); i++) {
         if (recovery_waits(s, REMOTE_MEMORY_OPERATION_WRITE) ||
             QSLIST_EMPTY(&s->idle_puts) ||
             !standby_next_dirty(&s->standby, &slot)) {
@@ -88,7 +88,7 @@ void writeback_run(RemoteShard *s)
         remote_store_submit(s->queue, puts, nr);
     }
     if (!recovery_waits(s, REMOTE_MEMORY_OPERATION_WRITE) &&
-        !QSLIST_EMPTY(&s->idle_puts) &&
+        !shard_holds_back(s) && !QSLIST_EMPTY(&s->idle_puts) &&
         standby_next_dirty(&s->standby, &slot)) {
         shard_kick(s);
     }

@@ -1,0 +1,263 @@
+/*
+ * remote-memory-set-store: the job
+ *
+ * It only looks after what the shards do: nothing of it is on the way of a
+ * page.  The monitor may be waiting for a page itself, for a while.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "hostmem-remote.h"
+#include "qapi/error.h"
+#include "qapi/qapi-commands-remote-memory.h"
+#include "qemu/coroutine.h"
+#include "qemu/job.h"
+#include "qemu/main-loop.h"
+#include "qemu/timer.h"
+
+/* How often it looks. */
+#define LOOK_NS (20 * SCALE_MS)
+/* A store that fails for so long is not waited for. */
+#define PATIENCE_MS 10000
+
+/*
+ * @backend: whose pages they are; a reference is held
+ * @to: where they go; kept from being deleted
+ * @to_id: its id
+ * @done: progress that was told
+ * @failing_since: since when a store fails, in ms, or 0
+ */
+typedef struct SetStoreJob {
+    Job common;
+    HostMemoryBackendRemote *backend;
+    RemoteStore *to;
+    char *to_id;
+    uint64_t done;
+    int64_t failing_since;
+} SetStoreJob;
+
+static RemotePager *job_pager(SetStoreJob *job)
+{
+    return job->backend->pager;
+}
+
+/* Progress that goes back, because pages are given up, is not told. */
+static void tell_progress(SetStoreJob *job)
+{
+    uint64_t done, all;
+
+    pager_move_progress(job_pager(job), &done, &all);
+    if (done > job->done) {
+        job_progress_update(&job->common, done - job->done);
+        job->done = done;
+    }
+    job_progress_set_remaining(&job->common, MAX(all, job->done) - job->done);
+}
+
+static int64_t now_ms(void)
+{
+    return qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
+}
+
+/* Has a store failed for too long? */
+static bool out_of_patience(SetStoreJob *job, RemoteStore **store)
+{
+    *store = pager_move_failing(job_pager(job));
+    if (!*store) {
+        job->failing_since = 0;
+    } else if (!job->failing_since) {
+        job->failing_since = now_ms();
+    }
+    return *store && now_ms() - job->failing_since >= PATIENCE_MS;
+}
+
+static void coroutine_fn look_later(void)
+{
+    qemu_co_sleep_ns(QEMU_CLOCK_REALTIME, LOOK_NS);
+}
+
+/*
+ * Because of a store that fails, or because the user says so; unless no shard
+ * uses the other store yet.  Returns: whether it is so.
+ */
+static bool turn_back(SetStoreJob *job, RemoteStore *failing, Error **errp)
+{
+    if (pager_move_state(job_pager(job)) == PAGER_MOVE_ENTERING) {
+        return false;
+    }
+    if (failing) {
+        error_setg(errp, "store '%s' does not answer",
+                   remote_store_id(failing));
+    }
+    pager_move_turn_back(job_pager(job));
+    return true;
+}
+
+/*
+ * Until one of the stores has all.  Returns: whether that is so; if not, both
+ * remain in use.
+ */
+static bool coroutine_fn copy(SetStoreJob *job, Error **errp)
+{
+    RemotePager *pager = job_pager(job);
+    bool turned = false;
+    RemoteStore *failing = NULL;
+    PagerMoveState state;
+
+    while (!pager->stopped) {
+        bool late = out_of_patience(job, &failing);
+
+        if (!turned && (late || job_cancel_requested(&job->common))) {
+            turned = turn_back(job, late ? failing : NULL, errp);
+        }
+        state = pager_move_state(pager);
+        if (late && turned && state == PAGER_MOVE_COPYING) {
+            break;
+        }
+        if (state != PAGER_MOVE_ENTERING) {
+            tell_progress(job);
+        }
+        if (state == PAGER_MOVE_COPIED) {
+            return true;
+        }
+        look_later();
+    }
+    error_free(*errp);
+    *errp = NULL;
+    if (pager->stopped) {
+        error_setg(errp, "memory backend '%s' is not in use any more",
+                   pager->id);
+    } else {
+        error_setg(errp, "store '%s' does not answer: pages are in both "
+                   "stores, and remain so", remote_store_id(failing));
+    }
+    return false;
+}
+
+/*
+ * Empty the store that is left.  What it cannot forget it keeps; and who
+ * cancels, perhaps to quit, does not wait for that.
+ */
+static void coroutine_fn empty(SetStoreJob *job)
+{
+    RemotePager *pager = job_pager(job);
+    int64_t end = INT64_MAX;
+    RemoteStore *failing;
+
+    pager_move_empty(pager);
+    while (!pager->stopped &&
+           pager_move_state(pager) != PAGER_MOVE_EMPTIED &&
+           !out_of_patience(job, &failing) && now_ms() < end) {
+        if (job_cancel_requested(&job->common)) {
+            end = MIN(end, now_ms() + PATIENCE_MS);
+        }
+        look_later();
+    }
+}
+
+static void coroutine_fn leave(SetStoreJob *job)
+{
+    RemotePager *pager = job_pager(job);
+
+    do {
+        pager_move_leave(pager);
+        look_later();
+    } while (!pager->stopped && pager_move_state(pager) != PAGER_MOVE_LEFT);
+    if (!pager->stopped) {
+        pager_move_end(pager);
+    }
+}
+
+static int coroutine_fn set_store_run(Job *common, Error **errp)
+{
+    ERRP_GUARD();
+    SetStoreJob *job = container_of(common, SetStoreJob, common);
+
+    if (!copy(job, errp)) {
+        return -EIO;
+    }
+    job_progress_set_remaining(common, 0);
+    empty(job);
+    leave(job);
+    if (job_pager(job)->store == job->to) {
+        remote_backend_set_store(job->backend, job->to_id,
+                                 g_steal_pointer(&job->to));
+        return 0;
+    }
+    return *errp ? -EIO : -ECANCELED;
+}
+
+/* There is something to do first. */
+static bool set_store_cancel(Job *job, bool force)
+{
+    return force;
+}
+
+/* Nothing is in use any more; the job's result is, until it is dismissed. */
+static void set_store_clean(Job *common)
+{
+    SetStoreJob *job = container_of(common, SetStoreJob, common);
+
+    job->backend->moving = false;
+    remote_store_unuse(job->to);
+    object_unref(OBJECT(job->backend));
+    g_free(job->to_id);
+}
+
+static const JobDriver set_store_driver = {
+    .instance_size = sizeof(SetStoreJob),
+    .job_type = JOB_TYPE_REMOTE_MEMORY_SET_STORE,
+    .run = set_store_run,
+    .cancel = set_store_cancel,
+    .clean = set_store_clean,
+};
+
+static SetStoreJob *job_new(HostMemoryBackendRemote *m, RemoteStore *to,
+                            const char *store, const char *job_id, Error **errp)
+{
+    SetStoreJob *job = job_create(job_id, &set_store_driver, NULL,
+                                  qemu_get_aio_context(),
+                                  JOB_MANUAL_DISMISS, NULL, NULL, errp);
+
+    if (job) {
+        job->backend = m;
+        object_ref(OBJECT(m));
+        job->to = to;
+        job->to_id = g_strdup(store);
+        m->moving = true;
+    }
+    return job;
+}
+
+void qmp_remote_memory_set_store(const char *id, const char *store,
+                                 const char *job_id, Error **errp)
+{
+    HostMemoryBackendRemote *m = remote_backend_find(id, errp);
+    SetStoreJob *job;
+    RemoteStore *to;
+
+    if (!m) {
+        return;
+    }
+    if (m->moving) {
+        error_setg(errp, "memory backend '%s': its pages are being moved by "
+                   "another job", id);
+        return;
+    }
+    to = remote_store_use(store, errp);
+    if (!to) {
+        return;
+    }
+    job = job_new(m, to, store, job_id, errp);
+    if (!job) {
+        remote_store_unuse(to);
+        return;
+    }
+    if (!pager_move_start(m->pager, to, errp)) {
+        set_store_clean(&job->common);
+        job_early_fail(&job->common);
+        return;
+    }
+    job_start(&job->common);
+}
