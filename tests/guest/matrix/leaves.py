@@ -15,7 +15,7 @@ import signal
 from lib import MIB
 from liar import Liar
 from matrix.faults import FULL
-from matrix.outcomes import CURED, LOST, RETRIED, NotApplicable
+from matrix.outcomes import CURED, LOST, RETRIED, STUCK, NotApplicable
 from matrix.session import SIZE
 from memcached import Memcached
 from nbdkit import Nbdkit
@@ -88,7 +88,7 @@ class Ram(Leaf):
     outcomes = {
         'slow': NotApplicable(NO_SERVER),
         'cut': NotApplicable(NO_CONNECTION),
-        'full': LOST,
+        'full': STUCK,
         'corrupted': no_wire,
         'swapped': no_wire,
         'replayed': no_wire,

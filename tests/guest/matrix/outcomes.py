@@ -74,6 +74,13 @@ class Lost(Outcome):
         return False
 
 
+class Stuck(Lost):
+    """Nothing is lost, but there is no cure."""
+    word = 'stuck'
+    text = ('the VM stops, and again after each ``cont``: the limit cannot be '
+            'lifted while it runs')
+
+
 class GoesOn(Outcome):
     """There is another copy."""
     word = 'goes on'
@@ -126,6 +133,6 @@ class Open:
         self.reason = reason
 
 
-CURED, RETRIED, LOST, GOES_ON, SAFE = (
-    Cured(), Retried(), Lost(), GoesOn(), Safe())
-OUTCOMES = [CURED, RETRIED, LOST, GOES_ON, SAFE]
+CURED, RETRIED, LOST, STUCK, GOES_ON, SAFE = (
+    Cured(), Retried(), Lost(), Stuck(), GoesOn(), Safe())
+OUTCOMES = [CURED, RETRIED, LOST, STUCK, GOES_ON, SAFE]

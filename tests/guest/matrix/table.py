@@ -5,12 +5,11 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 import textwrap
 
-from lib import ROOT
 from matrix.faults import FAULTS
 from matrix.outcomes import OUTCOMES, Elsewhere, NotApplicable, Open
 from matrix.rows import ROWS
 
-PLACE = ROOT / 'docs' / 'system' / 'remote-memory-faults.rst.inc'
+PLACE = 'docs/system/remote-memory-faults.rst.inc'
 
 HEAD = '''\
 .. SPDX-License-Identifier: GPL-2.0-or-later
