@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
+#include "qapi/qapi-builtin-visit.h"
 #include "qapi/util.h"
 #include "store-filter.h"
 
@@ -48,6 +49,21 @@ bool filter_use_stores(RemoteStore *filter, const strList *names,
         ++*nr;
     }
     return true;
+}
+
+void filter_set_names(RemoteStore *filter, Visitor *v, const char *name,
+                      strList **names, Error **errp)
+{
+    strList *value;
+
+    if (!visit_type_strList(v, name, &value, errp)) {
+        return;
+    }
+    if (remote_store_can_set(filter, name, errp)) {
+        qapi_free_strList(*names);
+        *names = g_steal_pointer(&value);
+    }
+    qapi_free_strList(value);
 }
 
 FilterRequest *filter_request_get(FilterPool *pool, RemoteStoreQueue *queue,

@@ -26,6 +26,19 @@ bool filter_use_stores(RemoteStore *filter, const strList *names,
                        unsigned *nr, Error **errp);
 
 /**
+ * filter_set_names: setter of the property "stores"
+ * @filter: the filter
+ * @v: has the value
+ * @name: the property
+ * @names: what it is kept in
+ * @errp: set on failure
+ *
+ * Main thread.
+ */
+void filter_set_names(RemoteStore *filter, Visitor *v, const char *name,
+                      strList **names, Error **errp);
+
+/**
  * struct FilterRequest - what a store behind sees of a request
  * @inner: that
  * @outer: the request

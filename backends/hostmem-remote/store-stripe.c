@@ -232,16 +232,8 @@ static void stripe_set_stores(Object *obj, Visitor *v, const char *name,
                               void *opaque, Error **errp)
 {
     RemoteStoreStripe *stripe = REMOTE_STORE_STRIPE(obj);
-    strList *value;
 
-    if (!visit_type_strList(v, name, &value, errp)) {
-        return;
-    }
-    if (remote_store_can_set(&stripe->parent_obj, name, errp)) {
-        qapi_free_strList(stripe->names);
-        stripe->names = g_steal_pointer(&value);
-    }
-    qapi_free_strList(value);
+    filter_set_names(&stripe->parent_obj, v, name, &stripe->names, errp);
 }
 
 static void stripe_class_init(ObjectClass *oc, void *data)

@@ -209,6 +209,20 @@ void remote_store_fail(RemoteStoreQueue *queue, RemoteStoreRequest *req,
     req->complete(req);
 }
 
+static void add_rebuild(RemoteStoreInfo *info, const RemoteStoreQueue *queue)
+{
+    uint64_t total = qatomic_read(&queue->rebuild_total);
+
+    if (!total) {
+        return;
+    }
+    if (!info->rebuild) {
+        info->rebuild = g_new0(RemoteStoreRebuild, 1);
+    }
+    info->rebuild->current_progress += qatomic_read(&queue->rebuild_done);
+    info->rebuild->total_progress += total;
+}
+
 RemoteStoreInfo *remote_store_query(RemoteStore *store)
 {
     RemoteStoreInfo *info = g_new0(RemoteStoreInfo, 1);
@@ -227,6 +241,7 @@ RemoteStoreInfo *remote_store_query(RemoteStore *store)
         info->bytes_read += qatomic_read(&queue->bytes_read);
         info->bytes_written += qatomic_read(&queue->bytes_written);
         info->errors += qatomic_read(&queue->errors);
+        add_rebuild(info, queue);
     }
     /*
      * A queue that discards what another one put goes below zero, which the

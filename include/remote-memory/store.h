@@ -169,6 +169,8 @@ struct RemoteStoreRegion {
  * @bytes_read: payload got, in bytes
  * @bytes_written: payload put and acknowledged, in bytes
  * @errors: requests that did not end well
+ * @rebuild_done: (mirror) pages that have been looked at, of
+ * @rebuild_total: so many, while lost copies are rebuilt; else 0
  * @next: in &RemoteStore.queues, protected by &RemoteStore.lock
  *
  * Drivers embed it as their first member, in what remote_store_alloc() gives,
@@ -182,6 +184,8 @@ struct QEMU_ALIGNED(REMOTE_STORE_ALIGN) RemoteStoreQueue {
     uint64_t bytes_read;
     uint64_t bytes_written;
     uint64_t errors;
+    uint64_t rebuild_done;
+    uint64_t rebuild_total;
     QLIST_ENTRY(RemoteStoreQueue) next;
 };
 

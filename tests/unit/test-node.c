@@ -17,6 +17,7 @@
 
 /* @file or @server is what the node leads to. */
 struct TestNode {
+    char *name;
     BlockDriverState *bs;
     char *file;
     ServerProcess *server;
@@ -41,7 +42,7 @@ static void use_server(TestNode *node, QDict *options)
     qdict_put_str(options, "server.path", server_process_path(node->server));
 }
 
-TestNode *test_node_new(TestNodeKind kind)
+TestNode *test_node_new(TestNodeKind kind, const char *name)
 {
     QDict *options;
     TestNode *node;
@@ -50,8 +51,9 @@ TestNode *test_node_new(TestNodeKind kind)
         return NULL;
     }
     node = g_new0(TestNode, 1);
+    node->name = g_strdup(name);
     options = qdict_new();
-    qdict_put_str(options, "node-name", TEST_NODE_NAME);
+    qdict_put_str(options, "node-name", node->name);
     (kind == TEST_NODE_FILE ? use_file : use_server)(node, options);
     node->bs = bdrv_open(NULL, NULL, options, BDRV_O_RDWR | BDRV_O_UNMAP,
                          &error_abort);
@@ -70,7 +72,7 @@ void test_node_free(TestNode *node)
     }
     bdrv_unref(node->bs);
     /* A request, or a connection being made, may keep it for a while. */
-    while (bdrv_find_node(TEST_NODE_NAME)) {
+    while (bdrv_find_node(node->name)) {
         main_loop_wait(true);
         g_usleep(1000);
     }
@@ -80,5 +82,6 @@ void test_node_free(TestNode *node)
         unlink(node->file);
     }
     g_free(node->file);
+    g_free(node->name);
     g_free(node);
 }

@@ -9,17 +9,20 @@
 
 typedef struct TestNode TestNode;
 
-/** TEST_NODE_NAME: its node-name */
-#define TEST_NODE_NAME "node0"
-
 typedef enum TestNodeKind {
     TEST_NODE_NONE,
     TEST_NODE_FILE,     /* a file, of 4 TiB if they were written */
     TEST_NODE_NBD,      /* an NBD server in a process of its own */
 } TestNodeKind;
 
-/** test_node_new: open one.  Returns: %NULL if the test was skipped */
-TestNode *test_node_new(TestNodeKind kind);
+/**
+ * test_node_new: open one
+ * @kind: what it leads to
+ * @name: its node-name
+ *
+ * Returns: %NULL if the test was skipped.
+ */
+TestNode *test_node_new(TestNodeKind kind, const char *name);
 
 /** test_node_server: the server behind a TEST_NODE_NBD */
 struct ServerProcess *test_node_server(TestNode *node);

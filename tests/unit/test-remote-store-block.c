@@ -13,11 +13,12 @@
 #include "test-node.h"
 
 #define TYPE "remote-store-block"
+#define NODE "node0"
 #define PAGES 1000
 
 /* Short, for a server that does not answer anyway. */
-#define IMPATIENT "{'node-name':'" TEST_NODE_NAME "','request-timeout-ms':300}"
-#define PATIENT "{'node-name':'" TEST_NODE_NAME "','request-timeout-ms':30000}"
+#define IMPATIENT "{'node-name':'" NODE "','request-timeout-ms':300}"
+#define PATIENT "{'node-name':'" NODE "','request-timeout-ms':30000}"
 
 /* How often to try again with a server that may answer late. */
 #define TRIES 1000
@@ -32,7 +33,7 @@ typedef struct Fixture {
 static bool setup(Fixture *f, TestNodeKind kind, const char *properties)
 {
     *f = (Fixture) { 0 };
-    f->node = test_node_new(kind);
+    f->node = test_node_new(kind, NODE);
     if (!f->node) {
         return false;
     }
@@ -166,7 +167,7 @@ static void test_ranges(void)
 {
     RemoteStoreRegion *regions[4];
     TestQueue *queues[4];
-    TestNode *node = test_node_new(TEST_NODE_FILE);
+    TestNode *node = test_node_new(TEST_NODE_FILE, NODE);
     RemoteStore *store = store_new(TYPE, "s0", PATIENT);
 
     for (int i = 0; i < 4; i++) {
@@ -207,7 +208,7 @@ static void test_ranges(void)
 /* If this fails, a backend that does not fit is found out when it is full. */
 static void test_no_room(void)
 {
-    TestNode *node = test_node_new(TEST_NODE_FILE);
+    TestNode *node = test_node_new(TEST_NODE_FILE, NODE);
     RemoteStore *store = store_new(TYPE, "s0", PATIENT);
     Error *err = NULL;
     QemuUUID uuid;
@@ -229,10 +230,10 @@ static void test_refused(void)
     } bad[] = {
         { "{}", "'node-name' is missing" },
         { "{'node-name':'none'}", "there is no block node 'none'" },
-        { "{'node-name':'" TEST_NODE_NAME "','request-timeout-ms':1}",
+        { "{'node-name':'" NODE "','request-timeout-ms':1}",
           "'request-timeout-ms': 1" },
     };
-    TestNode *node = test_node_new(TEST_NODE_FILE);
+    TestNode *node = test_node_new(TEST_NODE_FILE, NODE);
     RemoteStore *store;
 
     for (int i = 0; i < ARRAY_SIZE(bad); i++) {

@@ -1,7 +1,7 @@
 /*
  * Unit tests: what every store has to do
  *
- * One suite, run over all drivers and some of their configurations.
+ * One suite, run over all drivers, and over all filters on each of them.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -11,112 +11,34 @@
 #include "qemu/memalign.h"
 #include "qom/object_interfaces.h"
 #include "remote-store-harness.h"
-#include "server-process.h"
-#include "test-node.h"
+#include "test-store.h"
 
-#define MAX_SERVERS 3
-#define MAX_BELOW 3
 #define REGION_PAGES 4096
 #define MAX_BATCH 64
 
 /* A store under test. */
 typedef struct Kind {
-    const char *name;
-    const char *type;
-    const char *properties;
-    unsigned nr_servers;
-    unsigned nr_below;
-    TestNodeKind node;
+    const char *driver;
+    const char *filter;
 } Kind;
 
-#define ON_NODE "{'node-name':'" TEST_NODE_NAME "','request-timeout-ms':30000}"
-
-static const Kind kinds[] = {
-    { "ram", "remote-store-ram", "{}" },
-    { "ram-lz4", "remote-store-ram", "{'compress':'lz4'}" },
-    { "ram-zstd", "remote-store-ram", "{'compress':'zstd'}" },
-    { "fault", "remote-store-fault", "{'store':'below0'}", .nr_below = 1 },
-    { "fault-delay", "remote-store-fault",
-      "{'store':'below0','delay-us':200}", .nr_below = 1 },
-    { "memcached", "remote-store-memcached", NULL, .nr_servers = 1 },
-    { "memcached-3", "remote-store-memcached", NULL, .nr_servers = 3 },
-    { "crypt", "remote-store-crypt", "{'store':'below0'}", .nr_below = 1 },
-    { "stripe", "remote-store-stripe",
-      "{'stores':['below0','below1','below2']}", .nr_below = 3 },
-    { "block-file", "remote-store-block", ON_NODE, .node = TEST_NODE_FILE },
-    { "block-nbd", "remote-store-block", ON_NODE, .node = TEST_NODE_NBD },
-};
-
+/* @store is NULL if the machine lacks what it takes. */
 typedef struct Fixture {
-    ServerProcess *daemons[MAX_SERVERS];
-    TestNode *node;
-    RemoteStore *below[MAX_BELOW];
+    TestStore *all;
     RemoteStore *store;
 } Fixture;
 
-static char *make_properties(Fixture *f, const Kind *kind)
-{
-    g_autoptr(GString) s = g_string_new("{'servers':[");
-
-    if (kind->properties) {
-        return g_strdup(kind->properties);
-    }
-    for (unsigned i = 0; i < kind->nr_servers; i++) {
-        g_string_append_printf(s, "%s'%s'", i ? "," : "",
-                               server_process_address(f->daemons[i]));
-    }
-    g_string_append(s, "],'request-timeout-ms':30000}");
-    return g_strdup(s->str);
-}
-
-/* Leaves @f->store NULL if the machine lacks what it takes. */
 static void setup(Fixture *f, gconstpointer opaque)
 {
     const Kind *kind = opaque;
-    g_autofree char *properties = NULL;
-    Error *err = NULL;
 
-    if (kind->nr_servers && !server_process_available(MEMCACHED_GOOD)) {
-        return;
-    }
-    for (unsigned i = 0; i < kind->nr_servers; i++) {
-        f->daemons[i] = server_process_new(MEMCACHED_GOOD);
-    }
-    if (kind->node) {
-        f->node = test_node_new(kind->node);
-        if (!f->node) {
-            return;
-        }
-    }
-    for (unsigned i = 0; i < kind->nr_below; i++) {
-        g_autofree char *id = g_strdup_printf("below%u", i);
-
-        f->below[i] = store_new("remote-store-ram", id, "{}");
-    }
-    properties = make_properties(f, kind);
-    f->store = store_try_new(kind->type, "s0", properties, &err);
-    if (err) {
-        /* The one good reason. */
-        g_assert_nonnull(strstr(error_get_pretty(err), "built without"));
-        g_test_skip(error_get_pretty(err));
-        error_free(err);
-    }
+    f->all = test_store_new(kind->driver, kind->filter);
+    f->store = f->all ? test_store_get(f->all) : NULL;
 }
 
 static void teardown(Fixture *f, gconstpointer opaque)
 {
-    if (f->store) {
-        store_delete(f->store);
-    }
-    for (unsigned i = 0; i < MAX_BELOW && f->below[i]; i++) {
-        store_delete(f->below[i]);
-    }
-    test_node_free(f->node);
-    for (unsigned i = 0; i < MAX_SERVERS; i++) {
-        if (f->daemons[i]) {
-            server_process_free(f->daemons[i]);
-        }
-    }
+    test_store_free(f->all);
 }
 
 /* A page that does not come back as it was put corrupts the guest. */
@@ -354,8 +276,8 @@ static void test_deletion(Fixture *f, gconstpointer opaque)
     g_assert_false(user_creatable_can_be_deleted(uc));
     remote_store_detach(region);
     g_assert_true(user_creatable_can_be_deleted(uc));
-    for (unsigned i = 0; i < MAX_BELOW && f->below[i]; i++) {
-        uc = USER_CREATABLE(f->below[i]);
+    for (unsigned i = 0; test_store_behind(f->all, i); i++) {
+        uc = USER_CREATABLE(test_store_behind(f->all, i));
         g_assert_false(user_creatable_can_be_deleted(uc));
     }
 }
@@ -459,16 +381,29 @@ static const struct {
     { "chain", test_chain },
 };
 
+static void add_kind(const char *driver, const char *filter)
+{
+    /* Never freed: the tests refer to it. */
+    Kind *kind = g_new(Kind, 1);
+
+    *kind = (Kind) { driver, filter };
+    for (int i = 0; i < ARRAY_SIZE(tests); i++) {
+        g_autofree char *path =
+            g_strdup_printf("/remote-store/%s%s%s/%s", filter ?: "",
+                            filter ? "-on-" : "", driver, tests[i].name);
+
+        g_test_add(path, Fixture, kind, setup, tests[i].fn, teardown);
+    }
+}
+
+/* Every driver, and every filter on every driver. */
 int main(int argc, char **argv)
 {
     store_test_init(&argc, &argv);
-    for (int i = 0; i < ARRAY_SIZE(kinds); i++) {
-        for (int j = 0; j < ARRAY_SIZE(tests); j++) {
-            g_autofree char *path =
-                g_strdup_printf("/remote-store/%s/%s", kinds[i].name,
-                                tests[j].name);
-
-            g_test_add(path, Fixture, &kinds[i], setup, tests[j].fn, teardown);
+    for (int i = 0; test_store_drivers[i]; i++) {
+        add_kind(test_store_drivers[i], NULL);
+        for (int j = 0; test_store_filters[j]; j++) {
+            add_kind(test_store_drivers[i], test_store_filters[j]);
         }
     }
     return g_test_run();

@@ -1,0 +1,273 @@
+/*
+ * Mirror: the same pages in several stores
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef HOSTMEM_REMOTE_MIRROR_H
+#define HOSTMEM_REMOTE_MIRROR_H
+
+#include "qemu/bitops.h"
+#include "remote-memory/store.h"
+
+#define TYPE_REMOTE_STORE_MIRROR "remote-store-mirror"
+OBJECT_DECLARE_SIMPLE_TYPE(RemoteStoreMirror, REMOTE_STORE_MIRROR)
+
+/**
+ * DOC: Mirrors
+ *
+ * A put goes to all copies that are well.  It is done when all of them have
+ * answered, and one of them well; or, if the user gave a quorum, as soon as so
+ * many have answered well.  What is still on its way then is finished from a
+ * buffer of the mirror's own, and until it is, requests for that page wait.
+ *
+ * Which copies have a page as it was last put is kept in bitmaps here, and so
+ * is a hash of it.  A copy that answers badly, or with something else, does not
+ * count for this page any more, and another one is asked.
+ *
+ * A copy that fails is left alone until it answers to the rebuilding, which
+ * brings it the pages that it lacks.  Whoever fails may have been restarted,
+ * and whoever has lost one page may have lost others, of which nobody knows: so
+ * a copy that failed or did not have what it should is in doubt, and rebuilding
+ * reads all that it has, too.
+ *
+ * Each queue rebuilds the pages that were put by way of it: a page may be used
+ * by one queue only, in the stores behind as here.  So whose turn it is with a
+ * page is between functions of one thread.
+ *
+ * Threads: what is in &struct MirrorQueue belongs to the thread of its context.
+ * Bitmaps of a region are written by atomic operations, because pages of two
+ * queues can share a word.  How copies do is common to all, and changes are
+ * under a lock; a request reads it without.
+ */
+
+/** MIRROR_MAX: most copies */
+#define MIRROR_MAX 8
+
+typedef struct MirrorQueue MirrorQueue;
+typedef struct MirrorRebuild MirrorRebuild;
+typedef struct MirrorRequest MirrorRequest;
+
+/**
+ * struct MirrorCopy - how one of the stores does
+ * @failing: its last request went badly; written under the lock, read by any
+ * @doubted: not all queues have looked at what it has since it was last in
+ *     doubt; likewise
+ * @doubts: how often it was in doubt; under the lock
+ */
+typedef struct MirrorCopy {
+    bool failing;
+    bool doubted;
+    uint64_t doubts;
+} MirrorCopy;
+
+/**
+ * struct RemoteStoreMirror - the store
+ * @names: property "stores"
+ * @quorum: property "write-quorum", 0 for all that are well
+ * @nr: number of copies
+ * @stores: where they are
+ * @copies: how they do
+ * @nr_well: how many of them are not failing; written under the lock
+ * @lock: protects changes of how copies do, and the list
+ * @queues: all queues
+ */
+struct RemoteStoreMirror {
+    RemoteStore parent_obj;
+
+    strList *names;
+    uint32_t quorum;
+    unsigned nr;
+    RemoteStore *stores[MIRROR_MAX];
+    MirrorCopy copies[MIRROR_MAX];
+    unsigned nr_well;
+    QemuMutex lock;
+    QLIST_HEAD(, MirrorQueue) queues;
+};
+
+/**
+ * struct MirrorRegion - a region
+ * @mirror: the store
+ * @nr_pages: how many
+ * @parts: the region in each copy
+ * @current: bitmaps: which pages a copy has as they were last put
+ * @held: bitmaps: of which pages a copy has anything
+ * @hash: of what was last put
+ */
+typedef struct MirrorRegion {
+    RemoteStoreMirror *mirror;
+    uint64_t nr_pages;
+    RemoteStoreRegion *parts[MIRROR_MAX];
+    unsigned long *current[MIRROR_MAX];
+    unsigned long *held[MIRROR_MAX];
+    uint64_t *hash;
+} MirrorRegion;
+
+typedef QSIMPLEQ_HEAD(, MirrorRequest) MirrorRequestList;
+typedef QTAILQ_HEAD(, MirrorRequest) MirrorRequestTailq;
+
+/**
+ * struct MirrorQueue - a queue
+ * @parent: the base
+ * @region: its pages
+ * @parts: the ways into the copies
+ * @latency: moving averages of their gets, in ns
+ * @out: what each is to be sent
+ * @nr_out: how much that is
+ * @idle: requests that are not in use
+ * @active: requests on their way
+ * @waiting: requests for pages that are taken
+ * @taken: pages that are being rebuilt, or of which a put that is done has not
+ *     reached all copies; with whether gets of it have to wait, too
+ * @mine: bitmap of the pages that were put by way of this queue
+ * @rebuild: what brings copies the pages that they lack
+ * @lacking: since the last round began, it turned out that a copy lacks a page
+ *     that another one has, or has one that nobody needs
+ * @torn: there is something to be done, as far as is known; written under the
+ *     mirror's lock
+ * @checked: the doubts that this queue has seen to; likewise
+ * @next: in the mirror's list
+ */
+struct MirrorQueue {
+    RemoteStoreQueue parent;
+    MirrorRegion *region;
+    RemoteStoreQueue *parts[MIRROR_MAX];
+    int64_t latency[MIRROR_MAX];
+    RemoteStoreRequestList out[MIRROR_MAX];
+    size_t nr_out[MIRROR_MAX];
+    MirrorRequestList idle;
+    MirrorRequestTailq active;
+    MirrorRequestTailq waiting;
+    GHashTable *taken;
+    unsigned long *mine;
+    MirrorRebuild *rebuild;
+    bool lacking;
+    bool torn;
+    uint64_t checked[MIRROR_MAX];
+    QLIST_ENTRY(MirrorQueue) next;
+};
+
+/* store-mirror.c */
+
+/** mirror_bitmap_size: size of a bitmap with a bit for each page, in bytes */
+static inline size_t mirror_bitmap_size(uint64_t nr_pages)
+{
+    return BITS_TO_LONGS(nr_pages) * sizeof(unsigned long);
+}
+
+/** mirror_answered: a copy has answered, and how.  Any thread */
+void mirror_answered(RemoteStoreMirror *mirror, unsigned copy,
+                     RemoteStoreResult result);
+
+/** mirror_doubt: a copy may have lost something.  Any thread */
+void mirror_doubt(RemoteStoreMirror *mirror, unsigned copy);
+
+/** mirror_add: begin to see to doubts.  Main thread */
+void mirror_add(RemoteStoreMirror *mirror, MirrorQueue *q);
+
+/** mirror_remove: there is a queue less.  The queue's thread */
+void mirror_remove(RemoteStoreMirror *mirror, MirrorQueue *q);
+
+/**
+ * mirror_doubts: copies that are in doubt and that a queue has not seen to
+ * @mirror: the mirror
+ * @q: the queue
+ * @doubts: set to what mirror_checked() is to be told
+ *
+ * The queue's thread.  Returns: bits of the copies.
+ */
+unsigned mirror_doubts(RemoteStoreMirror *mirror, const MirrorQueue *q,
+                       uint64_t doubts[MIRROR_MAX]);
+
+/** mirror_checked: a queue has seen to these doubts about a copy */
+void mirror_checked(RemoteStoreMirror *mirror, MirrorQueue *q, unsigned copy,
+                    uint64_t doubts);
+
+/** mirror_set_torn: there is something, or nothing, to be done for a queue */
+void mirror_set_torn(RemoteStoreMirror *mirror, MirrorQueue *q, bool torn);
+
+/* mirror-queue.c: the methods of &struct RemoteStoreClass of these names */
+
+RemoteStoreQueue *mirror_queue_open(RemoteStoreRegion *region, AioContext *ctx,
+                                    Error **errp);
+void mirror_queue_submit(RemoteStoreQueue *queue, RemoteStoreRequest **reqs,
+                         size_t nr);
+void mirror_queue_close(RemoteStoreQueue *queue);
+
+/* For the rebuilding, in the queue's thread. */
+
+/**
+ * mirror_take: begin to rebuild a page; requests for it wait
+ *
+ * Returns: false if it is taken, or there is a request for it on its way.
+ */
+bool mirror_take(MirrorQueue *q, uint64_t page);
+
+/**
+ * mirror_let_read: a page that is taken will only be written from now on
+ *
+ * Gets go on, from copies that have it.  What is written are the others.
+ */
+void mirror_let_read(MirrorQueue *q, uint64_t page);
+
+/** mirror_release: a page is free again */
+void mirror_release(MirrorQueue *q, uint64_t page);
+
+/* mirror-pages.c, in the queue's thread */
+
+/**
+ * mirror_best: the copy to read a page from
+ * @q: the queue
+ * @page: the page
+ * @without: bits of those that it must not be
+ *
+ * Returns: the fastest one that is well and not in doubt, or else any that has
+ * it, or -1.
+ */
+int mirror_best(const MirrorQueue *q, uint64_t page, unsigned without);
+
+/** mirror_note_latency: a copy took so long for a get, in ns */
+void mirror_note_latency(MirrorQueue *q, unsigned copy, int64_t latency);
+
+/** mirror_lacking: a copy lacks something, or has too much */
+void mirror_lacking(MirrorQueue *q);
+
+/** mirror_part_done: a copy has done what it was asked; a get is the page */
+void mirror_part_done(MirrorQueue *q, unsigned copy,
+                      const RemoteStoreRequest *req);
+
+/** mirror_stale: a copy does not have the page's content any more */
+void mirror_stale(MirrorQueue *q, unsigned copy, uint64_t page);
+
+/**
+ * mirror_suspect: a copy said that it does not have the page, or something else
+ *
+ * It counts no more for this page, unless it is the last one that should have
+ * it: that may be right the next time.
+ */
+void mirror_suspect(MirrorQueue *q, unsigned copy, uint64_t page);
+
+/** mirror_is_good: whether an answer is the page as it was put */
+bool mirror_is_good(const MirrorQueue *q, const RemoteStoreRequest *req);
+
+/* mirror-rebuild.c, in the queue's thread unless it says otherwise */
+
+/** mirror_rebuild_new: make what rebuilds.  Main thread */
+MirrorRebuild *mirror_rebuild_new(MirrorQueue *q, AioContext *ctx);
+
+/** mirror_rebuild_wanted: there is something to do */
+void mirror_rebuild_wanted(MirrorRebuild *rebuild);
+
+/** mirror_rebuild_notify: likewise.  Any thread */
+void mirror_rebuild_notify(MirrorRebuild *rebuild);
+
+/** mirror_rebuild_is_busy: whether requests of it are on their way */
+bool mirror_rebuild_is_busy(const MirrorRebuild *rebuild);
+
+/** mirror_rebuild_stop: begin with no more pages */
+void mirror_rebuild_stop(MirrorRebuild *rebuild);
+
+/** mirror_rebuild_free: it is not busy */
+void mirror_rebuild_free(MirrorRebuild *rebuild);
+
+#endif
