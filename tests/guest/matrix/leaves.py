@@ -32,7 +32,8 @@ NO_CONNECTION = 'there is no connection'
 
 
 class Leaf(contextlib.ExitStack):
-    """A store. The outcomes are those that it has by itself."""
+    """A store of a kind. The outcomes are those that it has by itself."""
+    kind = ''
     outcomes = {}
     setup = None
 
@@ -83,6 +84,7 @@ def set_rates(machine, rates):
 
 class Ram(Leaf):
     """Memory of QEMU's own."""
+    kind = 'remote-store-ram'
     no_wire = NotApplicable('pages do not leave the process, see "fault over '
                             'ram"')
     outcomes = {
@@ -101,7 +103,7 @@ class Ram(Leaf):
         return fault.name
 
     def driver(self):
-        return {'qom-type': 'remote-store-ram', 'max-size': MIB}
+        return {'qom-type': self.kind, 'max-size': MIB}
 
     def full(self, *_):
         """From the beginning, and for good."""
@@ -109,6 +111,7 @@ class Ram(Leaf):
 
 class FaultOverRam(Leaf):
     """The same, behind the filter that injects faults."""
+    kind = 'remote-store-fault'
     outcomes = {
         'slow': CURED,
         'cut': CURED,
@@ -141,6 +144,7 @@ class FaultOverRam(Leaf):
 
 class OnMemcached(Leaf):
     """memcached, behind a network that fails and lies."""
+    kind = 'remote-store-memcached'
     outcomes = {
         'slow': CURED,
         'cut': CURED,
@@ -208,6 +212,7 @@ class OnMemcached(Leaf):
 
 class Nodes(Leaf):
     """What stores on block nodes have in common."""
+    kind = 'remote-store-block'
     lies = {'corrupted': RETRIED, 'swapped': RETRIED, 'replayed': RETRIED}
 
     def node(self):
@@ -215,7 +220,7 @@ class Nodes(Leaf):
         return f'node{self.directory.name}'
 
     def driver(self):
-        return {'qom-type': 'remote-store-block', 'node-name': self.node(),
+        return {'qom-type': self.kind, 'node-name': self.node(),
                 'request-timeout-ms': TIMEOUT_MS}
 
 

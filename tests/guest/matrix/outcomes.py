@@ -84,27 +84,14 @@ class Stuck(Lost):
 class GoesOn(Outcome):
     """There is another copy."""
     word = 'goes on'
-    text = 'the VM does not stop: another copy serves it'
+    text = ('the VM does not stop: the other copy serves it. When the fault '
+            'is over, the first one is made whole again')
 
     def check(self, session, fault):
         session.begin(fault)
         session.go_on()
         session.end(fault)
-        session.go_on()
-        return True
-
-
-class Safe(Outcome):
-    """Which copy is asked is up to the store."""
-    word = 'safe'
-    text = ('the VM goes on, or it stops and is *cured*, by which of the '
-            'copies is asked')
-
-    def check(self, session, fault):
-        session.begin(fault)
-        session.go_on_or_stop()
-        session.end(fault)
-        session.revive()
+        session.go_on(session.is_whole)
         return True
 
 
@@ -133,6 +120,6 @@ class Open:
         self.reason = reason
 
 
-CURED, RETRIED, LOST, STUCK, GOES_ON, SAFE = (
-    Cured(), Retried(), Lost(), Stuck(), GoesOn(), Safe())
-OUTCOMES = [CURED, RETRIED, LOST, STUCK, GOES_ON, SAFE]
+CURED, RETRIED, LOST, STUCK, GOES_ON = (
+    Cured(), Retried(), Lost(), Stuck(), GoesOn())
+OUTCOMES = [CURED, RETRIED, LOST, STUCK, GOES_ON]

@@ -10,9 +10,9 @@ import typing
 
 from lib import QEMU, Skip
 from matrix import rdma
-from matrix.leaves import (FaultOverRam, OnFile, OnMemcached, OnNbd, Ram)
+from matrix.leaves import FaultOverRam, OnFile, OnMemcached, OnNbd, Ram
 from matrix.faults import FAULTS
-from matrix.outcomes import GOES_ON, SAFE, Elsewhere, NotApplicable, Open
+from matrix.outcomes import GOES_ON, Elsewhere, NotApplicable, Open
 
 
 def alone(stores):
@@ -33,8 +33,7 @@ def stripe(stores):
 
 def mirror(stores):
     """Copies."""
-    return {'qom-type': 'remote-store-mirror', 'stores': stores,
-            'write-quorum': 1}
+    return {'qom-type': 'remote-store-mirror', 'stores': stores}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,10 +63,11 @@ class Row:
                 if not isinstance(cell, NotApplicable)]
 
     def require(self):
-        """Skip if this QEMU has not got the filter."""
-        kind = self.filter([{} for _ in self.leaves]).get('qom-type')
-        if kind and kind not in object_types():
-            raise Skip(f'there is no {kind}')
+        """Skip if this QEMU has not got the stores."""
+        stores = [{'qom-type': leaf.kind} for leaf in self.leaves]
+        for store in (self.filter(stores), *stores):
+            if store['qom-type'] not in object_types():
+                raise Skip(f'there is no {store["qom-type"]} in this QEMU')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,8 +102,8 @@ def object_types():
 # What is encrypted proves itself: the backend's own check is switched off.
 UNCHECKED = {'verify': False}
 
-# One of two copies is enough. Which of them is read is up to the mirror.
-COPIES = {fault.name: SAFE if fault.is_lie else GOES_ON for fault in FAULTS}
+# One of two copies is enough.
+COPIES = {fault.name: GOES_ON for fault in FAULTS}
 
 ROWS = [
     Row('ram', [Ram]),

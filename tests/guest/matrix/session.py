@@ -81,6 +81,13 @@ class Session(contextlib.ExitStack):
         """How many requests have gone wrong."""
         return self.machine.memory()['errors']
 
+    def is_whole(self):
+        """Whether the store has all that it should have, in each copy."""
+        stores = self.machine.qmp.command('query-remote-stores')
+        name = self.machine.memory()['store']
+        return [store['status'] for store in stores
+                if store['id'] == name] == ['connected']
+
     def _wait(self, done, what):
         """Wait for something, and see that the monitor answers and the guest
         has found no wrong byte meanwhile."""
@@ -106,13 +113,6 @@ class Session(contextlib.ExitStack):
             return self.verified() >= goal and until()
         self._wait(done, 'another round')
         require(not self.machine.qmp.take_event('STOP'), 'the VM was stopped')
-
-    def go_on_or_stop(self):
-        """Verify a round, or stop."""
-        goal = self._goal()
-        self._wait(lambda status: (status == 'io-error' or
-                                   self.verified() >= goal),
-                   'another round or a stop')
 
     def revive(self):
         """Continue, as often as it takes to verify a round. What went wrong
