@@ -22,10 +22,10 @@ from nbdkit import Nbdkit
 from proxy import Proxy
 
 # Short, to be through soon; yet a busy machine answers in time.
-TIMEOUT_MS = 700
+TIMEOUT_MS = 500
 
 # Every answer is too late.
-SLOW_SECONDS = 2
+SLOW_MS = 1500
 
 NO_SERVER = 'there is no server'
 NO_CONNECTION = 'there is no connection'
@@ -181,7 +181,7 @@ class OnMemcached(Leaf):
 
     def slow(self, _, begin):
         """Each line of an answer is late."""
-        self.network.slow(SLOW_SECONDS if begin else 0)
+        self.network.slow(SLOW_MS / 1000 if begin else 0)
 
     def cut(self, _, begin):
         """The network is gone, or back."""
@@ -301,8 +301,8 @@ class OnNbd(Nodes):
     def slow(self, _, begin):
         """It goes away and comes back slow, or quick again."""
         self.server.kill()
-        self.server.start(*([f'delay-read={SLOW_SECONDS}',
-                             f'delay-write={SLOW_SECONDS}'] if begin else []))
+        self.server.start(*([f'delay-read={SLOW_MS}ms',
+                             f'delay-write={SLOW_MS}ms'] if begin else []))
 
     def cut(self, _, begin):
         """The network is gone, or back."""

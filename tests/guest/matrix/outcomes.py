@@ -89,7 +89,7 @@ class GoesOn(Outcome):
 
     def check(self, session, fault):
         session.begin(fault)
-        session.go_on()
+        session.go_on(lambda: not session.is_whole())
         session.end(fault)
         session.go_on(session.is_whole)
         return True

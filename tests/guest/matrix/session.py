@@ -152,6 +152,7 @@ class Session(contextlib.ExitStack):
         self.machine.qmp.command('query-remote-stores')
         state = self.machine.memory()['state']
         require(state == 'error', f'state is {state}')
+        self.machine.qmp.command('stop')
         require('io-error' in self.machine.qmp.hmp('info status'),
                 'the human monitor does not know of the error')
 
@@ -181,6 +182,11 @@ class Sessions:
             if key != fault.name:
                 self.session.go_on()
         return self.session
+
+    def retire(self):
+        """End a guest that cannot go on: QEMU ends all the same."""
+        require(self.session.machine.quit(), 'QEMU does not quit')
+        self.drop()
 
     def drop(self):
         """End the guest that there is."""
