@@ -17,6 +17,9 @@
  *   not there is believed only if a request of its own says so, which the
  *   server answers with a line of its own: `touch`.
  *
+ * - memcached_touch() ends the process, by an assertion, when its connection
+ *   is reset before the reply.  So that line is sent and read without it.
+ *
  * - Writes cannot be pipelined.  With BUFFER_REQUESTS several are under way
  *   at once, but their replies are read and thrown away, and some thousand of
  *   them later the library fails an assertion.  So a lane has one write under
@@ -30,6 +33,7 @@
 
 #include "qemu/osdep.h"
 #include "qemu/units.h"
+#include "memcached-connect.h"
 #include "memcached-lane.h"
 
 /*
@@ -205,14 +209,20 @@ static RemoteStoreResult lane_create(McLane *lane)
 static RemoteStoreResult lane_probe(McLane *lane, const McKey *key,
                                     bool *found)
 {
-    memcached_return_t rc = memcached_touch(lane->handle, key->text,
-                                            MC_KEY_LEN, 0);
+    const char *name = lane->server->name;
+    int ret = mc_probe(lane->server, key, found);
 
-    *found = rc == MEMCACHED_SUCCESS;
-    if (*found || rc == MEMCACHED_NOTFOUND) {
+    if (!ret) {
         return REMOTE_STORE_OK;
     }
-    return lane_break(lane, rc);
+    lane_disconnect(lane);
+    lane->broken = true;
+    if (ret == -ETIMEDOUT) {
+        return lane_end(lane, REMOTE_STORE_TIMEOUT, MC_LATE_FORMAT, name,
+                        lane->server->timeout_ms);
+    }
+    return lane_end(lane, REMOTE_STORE_FAILED,
+                    "no connection to server %s: %s", name, strerror(-ret));
 }
 
 /*

@@ -18,6 +18,7 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "qapi/visitor.h"
+#include "block/block_int.h"
 #include "qemu/bitops.h"
 #include "qemu/module.h"
 #include "sparse.h"
@@ -131,6 +132,18 @@ static BlockDriverState *find_node(RemoteStoreBlock *sb, Error **errp)
     return bs;
 }
 
+/* The node and those that it stands on are memory, or disks again. */
+static void set_memory(BlockDriverState *bs, bool is_memory)
+{
+    BdrvChild *child;
+
+    GRAPH_RDLOCK_GUARD_MAINLOOP();
+    bs->is_memory = is_memory;
+    QLIST_FOREACH(child, &bs->children, next) {
+        set_memory(child->bs, is_memory);
+    }
+}
+
 /* Nobody else may write there, or change its size. */
 static bool use_node(RemoteStoreBlock *sb, BlockDriverState *bs, Error **errp)
 {
@@ -159,6 +172,7 @@ static bool use_node(RemoteStoreBlock *sb, BlockDriverState *bs, Error **errp)
         return false;
     }
     sb->nr_pages = size / REMOTE_STORE_PAGE_SIZE;
+    set_memory(bs, true);
     return true;
 }
 
@@ -195,6 +209,7 @@ static void sb_finalize(Object *obj)
     RemoteStoreBlock *sb = REMOTE_STORE_BLOCK(obj);
 
     if (sb->blk && blk_bs(sb->blk)) {
+        set_memory(blk_bs(sb->blk), false);
         blk_remove_bs(sb->blk);
     }
     blk_unref(sb->blk);

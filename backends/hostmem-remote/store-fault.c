@@ -28,8 +28,8 @@ OBJECT_DECLARE_SIMPLE_TYPE(RemoteStoreFault, REMOTE_STORE_FAULT)
 
 /*
  * @child_id, @child, @seed: constant once the object is complete
- * @delay_us, @error_rate, @corrupt_rate, @drop_rate: written by the main
- *     thread, read by the queues' threads; atomic
+ * @delay_us, @error_rate, @corrupt_rate, @swap_rate, @replay_rate, @drop_rate:
+ *     written by the main thread, read by the queues' threads; atomic
  * @nr_queues: queues opened so far.  Main thread only
  */
 struct RemoteStoreFault {
@@ -41,17 +41,29 @@ struct RemoteStoreFault {
     uint32_t delay_us;
     uint32_t error_rate;
     uint32_t corrupt_rate;
+    uint32_t swap_rate;
+    uint32_t replay_rate;
     uint32_t drop_rate;
     uint64_t nr_queues;
 };
 
 typedef struct FaultRequest FaultRequest;
 
+/* A page that was read. */
+typedef struct FaultPage {
+    bool valid;
+    uint64_t page;
+    uint8_t data[REMOTE_STORE_PAGE_SIZE];
+} FaultPage;
+
 /*
  * @child: the way into the store behind
  * @waiting: requests that end at a time, the earliest first
  * @timer: fires when the first of them does
  * @random: state of the random sequence
+ * @read: the last two different pages that were read, for swaps
+ * @newest: index in @read of the one that was read last
+ * @old: what was written first of each page since pages are replayed, by page
  */
 typedef struct FaultQueue {
     RemoteStoreQueue parent;
@@ -60,6 +72,9 @@ typedef struct FaultQueue {
     QTAILQ_HEAD(, FaultRequest) waiting;
     QEMUTimer *timer;
     uint64_t random;
+    FaultPage read[2];
+    unsigned newest;
+    GHashTable *old;
 } FaultQueue;
 
 /*
@@ -174,6 +189,65 @@ static void fault_flip_bit(FaultQueue *q, uint8_t *buf)
     buf[bit / BITS_PER_BYTE] ^= 1 << bit % BITS_PER_BYTE;
 }
 
+/* Keep what was read, unless it is the same page again. */
+static void fault_keep_read(FaultQueue *q, const RemoteStoreRequest *inner)
+{
+    FaultPage *newest = &q->read[q->newest];
+
+    if (newest->valid && newest->page != inner->page) {
+        q->newest = !q->newest;
+        newest = &q->read[q->newest];
+    }
+    newest->valid = true;
+    newest->page = inner->page;
+    memcpy(newest->data, inner->buf, REMOTE_STORE_PAGE_SIZE);
+}
+
+/* After fault_keep_read(): answer with the page that was read before. */
+static void fault_swap(FaultQueue *q, uint8_t *buf)
+{
+    const FaultPage *other = &q->read[!q->newest];
+
+    if (other->valid) {
+        memcpy(buf, other->data, REMOTE_STORE_PAGE_SIZE);
+    }
+}
+
+/* For a test it does not matter that all of them take memory. */
+static void fault_keep_old(FaultQueue *q, const RemoteStoreRequest *inner)
+{
+    if (qatomic_read(&q->fault->replay_rate) &&
+        !g_hash_table_contains(q->old, &inner->page)) {
+        g_hash_table_insert(q->old,
+                            g_memdup2(&inner->page, sizeof(inner->page)),
+                            g_memdup2(inner->buf, REMOTE_STORE_PAGE_SIZE));
+    }
+}
+
+static void fault_replay(FaultQueue *q, const RemoteStoreRequest *inner)
+{
+    const void *old = g_hash_table_lookup(q->old, &inner->page);
+
+    if (old) {
+        memcpy(inner->buf, old, REMOTE_STORE_PAGE_SIZE);
+    }
+}
+
+/* Something was read well: spoil it, or not. */
+static void fault_lie(FaultQueue *q, RemoteStoreRequest *inner)
+{
+    fault_keep_read(q, inner);
+    if (fault_hits(q, &q->fault->swap_rate)) {
+        fault_swap(q, inner->buf);
+    }
+    if (fault_hits(q, &q->fault->replay_rate)) {
+        fault_replay(q, inner);
+    }
+    if (fault_hits(q, &q->fault->corrupt_rate)) {
+        fault_flip_bit(q, inner->buf);
+    }
+}
+
 static void fault_inner_complete(RemoteStoreRequest *inner)
 {
     FaultRequest *freq = container_of(inner, FaultRequest, inner);
@@ -181,10 +255,12 @@ static void fault_inner_complete(RemoteStoreRequest *inner)
 
     if (freq->failed) {
         fault_set_result(freq, REMOTE_STORE_FAILED, "injected error");
-    } else if (inner->result == REMOTE_STORE_OK &&
-               inner->op == REMOTE_STORE_GET &&
-               fault_hits(q, &q->fault->corrupt_rate)) {
-        fault_flip_bit(q, inner->buf);
+    } else if (inner->result == REMOTE_STORE_OK) {
+        if (inner->op == REMOTE_STORE_GET) {
+            fault_lie(q, inner);
+        } else if (inner->op == REMOTE_STORE_PUT) {
+            fault_keep_old(q, inner);
+        }
     }
     fault_end_after(freq, fault_delay_ns(q));
 }
@@ -264,6 +340,8 @@ static RemoteStoreQueue *fault_open(RemoteStoreRegion *region, AioContext *ctx,
     q->fault = fault;
     q->child = child;
     q->random = fault->seed + fault->nr_queues++;
+    q->old = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free,
+                                   g_free);
     QTAILQ_INIT(&q->waiting);
     q->timer = aio_timer_new(ctx, QEMU_CLOCK_REALTIME, SCALE_NS, fault_timer,
                              q);
@@ -276,6 +354,7 @@ static void fault_close(RemoteStoreQueue *queue)
 
     assert(QTAILQ_EMPTY(&q->waiting));
     timer_free(q->timer);
+    g_hash_table_unref(q->old);
     remote_store_close(q->child);
     qemu_vfree(q);
 }
@@ -442,6 +521,12 @@ static void fault_class_init(ObjectClass *oc, void *data)
     fault_add_rate(oc, "corrupt-rate", offsetof(RemoteStoreFault, corrupt_rate),
         "share of the pages read that come back with a flipped bit, "
         "from 0 to 1 (default: 0)");
+    fault_add_rate(oc, "swap-rate", offsetof(RemoteStoreFault, swap_rate),
+        "share of the pages read that come back as another page, "
+        "from 0 to 1 (default: 0)");
+    fault_add_rate(oc, "replay-rate", offsetof(RemoteStoreFault, replay_rate),
+        "share of the pages read that come back as they were first written "
+        "after this was set, from 0 to 1 (default: 0)");
     fault_add_rate(oc, "drop-rate", offsetof(RemoteStoreFault, drop_rate),
         "share of the requests that get lost and end as timed out, "
         "from 0 to 1 (default: 0)");

@@ -226,15 +226,16 @@ def remote_ram(size, cache, store, **properties):
     """Command line for guest RAM of size bytes with a cache of cache bytes.
     The store is a dictionary with the properties of an object, in which the
     stores behind it can be other such dictionaries; or None for the backend's
-    own. Its id is s0."""
+    own. Its id is s0, unless it says another."""
     ram = {'qom-type': 'memory-backend-remote', 'id': 'ram0', 'size': size,
            **properties}
     if cache is not None:
         ram['cache-size'] = cache
     objects = [ram]
     if store:
-        ram['store'] = 's0'
-        objects = [*store_objects(store, itertools.count()), ram]
+        stores = store_objects(store, itertools.count())
+        ram['store'] = stores[-1]['id']
+        objects = [*stores, ram]
     return [word for entry in objects
             for word in ('-object', json.dumps(entry))]
 

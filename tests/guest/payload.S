@@ -1,12 +1,15 @@
 /*
- * The smallest guest: a boot sector that writes and verifies 32 MiB
+ * The smallest guest: a boot sector that writes and verifies memory
  *
- * It goes over the pages from 1 MiB to 33 MiB in an order without neighbours,
- * ROUNDS times; checks that words all over a page hold what the round before
- * has written and writes the next. Not every word: some KVM interprets the
- * instructions of a guest without paging one by one, and the other tests look
- * at every byte. It says on the first serial port what the test guest says, so
- * that the same harness understands it, and then waits for good.
+ * It goes over PAGES pages from 1 MiB in an order without neighbours, ROUNDS
+ * times; checks that WORDS words all over a page hold what the round before
+ * has written and writes the next. Not every word, unless told so: some KVM
+ * interprets the instructions of a guest without paging one by one. It says on
+ * the first serial port what the test guest says, so that the same harness
+ * understands it, and then waits for good.
+ *
+ * Who assembles it may define PAGES, WORDS, ROUNDS, and BEAT: how many pages
+ * are verified between two lines that say so.
  *
  * A word's value is its address, multiplied by an odd number, plus the round:
  * no two words are equal, and no word stays.
@@ -15,12 +18,22 @@
  */
 
         .set    FIRST, 0x100000         # above the BIOS and this code
-        .set    PAGES, 8192             # a power of two
         .set    STRIDE, 5167            # odd: each page comes once a round
         .set    FACTOR, 0x9e3779b1      # odd: each word has its own value
-        .set    WORDS, 16               # looked at in a page
-        .set    ROUNDS, 8
         .set    SERIAL, 0x3f8
+
+        .ifndef PAGES
+        .set    PAGES, 8192             # a power of two
+        .endif
+        .ifndef WORDS
+        .set    WORDS, 16               # looked at in a page
+        .endif
+        .ifndef ROUNDS
+        .set    ROUNDS, 8
+        .endif
+        .ifndef BEAT
+        .set    BEAT, PAGES             # a power of two
+        .endif
 
         .code16
         .globl  _start
@@ -69,10 +82,14 @@ write:
         addl    $4096 / WORDS, %edi
         loop    word
         incl    %ebx
-        cmpl    $PAGES, %ebx
-        jb      page
-        movl    $done_round, %esi
+        testl   $BEAT - 1, %ebx
+        jnz     1f
+        testl   %ebp, %ebp
+        jz      1f                      # the first round only writes
+        movl    $beat, %esi
         call    say
+1:      cmpl    $PAGES, %ebx
+        jb      page
         incl    %ebp
         cmpl    $ROUNDS, %ebp
         jb      round
@@ -102,7 +119,7 @@ say:
 1:      ret
 
 hello:          .asciz "GUEST: ready\n"
-done_round:     .asciz "GUEST: round\n"
+beat:           .asciz "GUEST: verified\n"
 passed:         .asciz "GUEST: fill ok\n"
 failed:         .asciz "GUEST: FAIL fill\n"
 

@@ -6,6 +6,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 import contextlib
 import socket
 import threading
+import time
 
 # Read at once; small enough that a pause stops a stream in its middle.
 PIECE_BYTES = 65536
@@ -22,6 +23,7 @@ class Proxy:
         self.lock = threading.Lock()
         self.flowing = threading.Event()
         self.flowing.set()
+        self.delay = 0
         self.restore()
 
     @property
@@ -36,6 +38,10 @@ class Proxy:
     def resume(self):
         """What was held back goes on."""
         self.flowing.set()
+
+    def slow(self, seconds):
+        """From now on, hold each piece of an answer back for so long."""
+        self.delay = seconds
 
     def cut(self):
         """Break every connection and refuse new ones."""
@@ -77,16 +83,35 @@ class Proxy:
             return
         with self.lock:
             self.sockets |= {client, server}
-        _start(self._pump, client, server)
-        _start(self._pump, server, client)
+        _start(self._pump, self.requests, client, server)
+        _start(self._pump, self.answers, server, client)
 
-    def _pump(self, source, target):
-        with contextlib.suppress(OSError):
-            while data := source.recv(PIECE_BYTES):
+    def _pump(self, pieces, source, target):
+        with contextlib.suppress(OSError, ValueError):
+            for data in pieces(source):
                 self.flowing.wait()
                 target.sendall(data)
         _close(source)
         _close(target)
+
+    def requests(self, client):
+        """What goes on to the server of what comes from a client."""
+        return _pieces(client)
+
+    def answers(self, server):
+        """What goes on to the client of what comes from the server."""
+        for data in _pieces(server):
+            yield from self.delayed(data)
+
+    def delayed(self, data):
+        """A piece of an answer, when its time has come."""
+        time.sleep(self.delay)
+        yield data
+
+
+def _pieces(sock):
+    while data := sock.recv(PIECE_BYTES):
+        yield data
 
 
 def _start(function, *arguments):

@@ -252,11 +252,22 @@ static void reply_exists(Connection *c, const char *key, const char *yes)
     }
 }
 
+/* What TCP does when it is asked to forget its peer. */
+static void reset(Connection *c)
+{
+    struct sockaddr nobody = { .sa_family = AF_UNSPEC };
+
+    connect(c->fd, &nobody, sizeof(nobody));
+}
+
 static bool reply(Connection *c, char **words)
 {
     unsigned nr = g_strv_length(words);
 
-    if (!strcmp(words[0], "version")) {
+    if (current_lie(c->liar) == LIE_RESET) {
+        reset(c);
+        return false;
+    } else if (!strcmp(words[0], "version")) {
         return reply_version(c);
     } else if (!strcmp(words[0], "stats")) {
         reply_stats(c, nr > 1 ? words[1] : "");

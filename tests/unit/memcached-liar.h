@@ -31,6 +31,7 @@
  * @LIE_HANG_UP: with half of a value, and by hanging up
  * @LIE_BATCHES: not at all if there are several keys, else truly
  * @LIE_NO_VERSION: truly, but not when asked for its version
+ * @LIE_RESET: by resetting the connection, whatever the command (TCP only)
  */
 typedef enum Lie {
     LIE_NONE,
@@ -52,6 +53,7 @@ typedef enum Lie {
     LIE_HANG_UP,
     LIE_BATCHES,
     LIE_NO_VERSION,
+    LIE_RESET,
 } Lie;
 
 typedef struct MemcachedLiar MemcachedLiar;

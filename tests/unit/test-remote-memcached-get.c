@@ -435,6 +435,22 @@ static void test_hang_up(Fixture *f)
     }
 }
 
+/* A reset is how the end of a server looks to whoever waits for a reply. */
+static void test_reset(Fixture *f)
+{
+    for (int i = 0; i < 10; i++) {
+        TestOp ops[10];
+
+        memcached_liar_lie(f->liar, LIE_RESET);
+        get_batch(f, ops, ARRAY_SIZE(ops), i & 1);
+        assert_ops(ops, ARRAY_SIZE(ops), REMOTE_STORE_FAILED);
+        g_assert_cmpint(do_put(f->q, 0, 1, false), ==, REMOTE_STORE_FAILED);
+        memcached_liar_lie(f->liar, LIE_NONE);
+        g_assert_cmpint(do_put(f->q, 0, 1, false), ==, REMOTE_STORE_OK);
+        assert_batch(f, 10, i & 1);
+    }
+}
+
 /* The server comes back without the pages, and gets new ones. */
 static void test_restart(Fixture *f)
 {
@@ -485,6 +501,7 @@ static const Case cases[] = {
     { "misses", test_misses, DAEMON, PATIENT_MS },
     { "flood", test_flood, DAEMON, PATIENT_MS },
     { "hang-up", test_hang_up, LIAR, PATIENT_MS },
+    { "reset", test_reset, TCP_LIAR, PATIENT_MS },
     { "restart", test_restart, DAEMON, PATIENT_MS },
     { "no-link", test_no_link, LIAR, IMPATIENT_MS },
 };

@@ -92,6 +92,29 @@ static void test_hang(void)
     teardown(&f);
 }
 
+/*
+ * If this fails, a VM that stops because a server hangs takes the monitor with
+ * it: it drains all nodes, and flushes them.
+ */
+static void test_drain(void)
+{
+    Fixture f;
+
+    if (!setup(&f, TEST_NODE_NBD, IMPATIENT)) {
+        return;
+    }
+    put_until_done(&f, 0, 1);
+    server_process_pause(test_node_server(f.node));
+    g_assert_cmpint(do_get(f.q, 0, 1), ==, REMOTE_STORE_TIMEOUT);
+    g_assert_cmpint(do_put(f.q, 1, 1, true), ==, REMOTE_STORE_TIMEOUT);
+    bdrv_drain_all();
+    bdrv_flush_all();
+    server_process_resume(test_node_server(f.node));
+    put_until_done(&f, 1, 2);
+    g_assert_cmpint(do_get(f.q, 0, 1), ==, REMOTE_STORE_OK);
+    teardown(&f);
+}
+
 /* If this fails, a server that was restarted is of no use any more. */
 static void test_restarted(void)
 {
@@ -227,6 +250,7 @@ int main(int argc, char **argv)
 {
     store_test_init(&argc, &argv);
     g_test_add_func("/remote-memory/store-block/hang", test_hang);
+    g_test_add_func("/remote-memory/store-block/drain", test_drain);
     g_test_add_func("/remote-memory/store-block/restarted", test_restarted);
     g_test_add_func("/remote-memory/store-block/runs", test_runs);
     g_test_add_func("/remote-memory/store-block/ranges", test_ranges);

@@ -129,6 +129,47 @@ static void test_corrupt(Fixture *f, gconstpointer properties)
     g_assert_cmpint(do_get(f->q, 0, 1), ==, REMOTE_STORE_OK);
 }
 
+/* How many bits of a page are not as they should be. */
+static unsigned get_flipped(Fixture *f, uint64_t page)
+{
+    TestOp op = { .op = REMOTE_STORE_GET, .page = page, .version = 1 };
+
+    queue_run(f->q, &op, 1);
+    g_assert_cmpint(op.result, ==, REMOTE_STORE_OK);
+    op_free(&op);
+    return op.flipped;
+}
+
+/* Another page must come also to those who ask again for the same. */
+static void test_swap(Fixture *f, gconstpointer properties)
+{
+    g_assert_cmpuint(run_many(f, REMOTE_STORE_PUT, 1, REMOTE_STORE_OK, NULL),
+                     ==, NR);
+    set_rate(f, "swap-rate", "1");
+    g_assert_cmpuint(get_flipped(f, 0), ==, 0);
+    g_assert_cmpuint(get_flipped(f, 0), ==, 0);
+    for (int i = 1; i < 10; i++) {
+        g_assert_cmpuint(get_flipped(f, i), >, 1);
+        g_assert_cmpuint(get_flipped(f, i), >, 1);
+    }
+    set_rate(f, "swap-rate", "0");
+    g_assert_cmpuint(get_flipped(f, 9), ==, 0);
+}
+
+/* What comes back must be a version of the page that once was right. */
+static void test_replay(Fixture *f, gconstpointer properties)
+{
+    g_assert_cmpint(do_put(f->q, 0, 1, true), ==, REMOTE_STORE_OK);
+    set_rate(f, "replay-rate", "1");
+    g_assert_cmpint(do_get(f->q, 0, 1), ==, REMOTE_STORE_OK);
+    for (int version = 2; version < 10; version++) {
+        g_assert_cmpint(do_put(f->q, 0, version, false), ==, REMOTE_STORE_OK);
+        g_assert_cmpint(do_get(f->q, 0, 2), ==, REMOTE_STORE_OK);
+    }
+    set_rate(f, "replay-rate", "0");
+    g_assert_cmpint(do_get(f->q, 0, 9), ==, REMOTE_STORE_OK);
+}
+
 /* A run that cannot be repeated cannot be debugged. */
 static void test_seed(Fixture *f, gconstpointer properties)
 {
@@ -242,6 +283,8 @@ int main(int argc, char **argv)
     add("/remote-store-fault/drop", "{'store':'below0'}", test_drop);
     add("/remote-store-fault/error", "{'store':'below0'}", test_error);
     add("/remote-store-fault/corrupt", "{'store':'below0'}", test_corrupt);
+    add("/remote-store-fault/swap", "{'store':'below0'}", test_swap);
+    add("/remote-store-fault/replay", "{'store':'below0'}", test_replay);
     add("/remote-store-fault/seed",
         "{'store':'below0','seed':5,'error-rate':0.3}", test_seed);
     add("/remote-store-fault/live", "{'store':'below0'}", test_live);

@@ -1,0 +1,207 @@
+"""A guest that is busy on a store which is going to fail.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+import contextlib
+import time
+
+import lib
+from lib import MIB, STEP_SECONDS, Machine, require
+from payload import boot_from, make_payload
+
+# The guest verifies all words of PAGES pages, again and again, and says so
+# after every BEAT pages.
+PAGES = 2048
+BEAT = 64
+WORDS = 1024
+FOR_EVER = 0xffffffff
+
+SIZE = 64 * MIB
+CACHE = 2 * MIB
+
+# How often the monitor is asked while something is waited for.
+POLL_SECONDS = 0.05
+
+
+class Session(contextlib.ExitStack):
+    """A machine and the leaves of its store. The first leaf is the one that
+    fails."""
+
+    def __init__(self, row, fault):
+        super().__init__()
+        self.machine = None
+        self.leaves = []
+        try:
+            self._start(row, fault)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, row, fault):
+        directory = self.enter_context(lib.work_directory())
+        image = make_payload(directory, PAGES=PAGES, WORDS=WORDS,
+                             ROUNDS=FOR_EVER, BEAT=BEAT)
+        for number, leaf in enumerate(row.leaves):
+            place = directory / str(number)
+            place.mkdir()
+            self.leaves.append(self.enter_context(
+                leaf(place, fault if number == 0 else None)))
+        store = row.filter([leaf.store() for leaf in self.leaves])
+        extra = [word for leaf in self.leaves for word in leaf.arguments()]
+        self.machine = self.enter_context(Machine(
+            boot_from(image), SIZE, CACHE, store, extra=extra,
+            setup=self.leaves[0].setup, **row.backend))
+
+    # --- the fault ---------------------------------------------------------
+
+    def begin(self, fault, one_in=1):
+        """Let the fault begin; a lie concerns one reply in so many."""
+        victim = self.leaves[0]
+        if fault.is_lie:
+            victim.lie(self.machine, fault.name, one_in)
+        else:
+            getattr(victim, fault.name)(self.machine, True)
+
+    def end(self, fault):
+        """Let it end."""
+        victim = self.leaves[0]
+        if fault.is_lie:
+            victim.lie(self.machine, None, 1)
+        else:
+            getattr(victim, fault.name)(self.machine, False)
+
+    # --- the guest ---------------------------------------------------------
+
+    def verified(self):
+        """How many pages the guest has verified."""
+        return BEAT * self.machine.console.text.count('GUEST: verified\n')
+
+    def errors(self):
+        """How many requests have gone wrong."""
+        return self.machine.memory()['errors']
+
+    def is_whole(self):
+        """Whether the store has all that it should have, in each copy."""
+        stores = self.machine.qmp.command('query-remote-stores')
+        name = self.machine.memory()['store']
+        return [store['status'] for store in stores
+                if store['id'] == name] == ['connected']
+
+    def _wait(self, done, what):
+        """Wait for something, and see that the monitor answers and the guest
+        has found no wrong byte meanwhile."""
+        deadline = time.monotonic() + STEP_SECONDS
+        while not done(self.machine.status()):
+            self.machine.console.check()
+            require(self.machine.process.poll() is None, 'QEMU has ended')
+            require(time.monotonic() < deadline, f'{what}: not in '
+                    f'{STEP_SECONDS} s')
+            time.sleep(POLL_SECONDS)
+        self.machine.console.check()
+
+    def _goal(self):
+        """After one more round, each page was read since now."""
+        return self.verified() + PAGES
+
+    def go_on(self, until=lambda: True):
+        """Verify a round, and more until something is true, without a stop."""
+        goal = self._goal()
+
+        def done(status):
+            require(status == 'running', f'VM is {status}')
+            return self.verified() >= goal and until()
+        self._wait(done, 'another round')
+        require(not self.machine.qmp.take_event('STOP'), 'the VM was stopped')
+
+    def revive(self):
+        """Continue, as often as it takes to verify a round. What went wrong
+        before the cure may be reported after it."""
+        goal = self._goal()
+
+        def done(status):
+            if status == 'io-error':
+                self.machine.qmp.command('cont')
+            return status == 'running' and self.verified() >= goal
+        self._wait(done, 'a round after the cure')
+        self.machine.qmp.forget_events()
+
+    def wait_error(self):
+        """Wait until the VM was stopped by its store. Returns the event."""
+        found = []
+
+        def done(_):
+            event = self.machine.qmp.take_event('REMOTE_MEMORY_ERROR')
+            found.extend([event] if event else [])
+            return found
+        self._wait(done, 'a stop')
+        event = found[0]
+        require(event['id'] == 'ram0' and event['action'] == 'stop' and
+                event['reason'], f'not the right event: {event}')
+        self._wait(lambda status: status == 'io-error', 'io-error')
+        return event
+
+    def try_in_vain(self):
+        """A command to go on leads to another stop."""
+        self.machine.qmp.forget_events()
+        self.machine.qmp.command('cont')
+        self.wait_error()
+
+    def check_monitor(self):
+        """An operator can look and act while the store is lost."""
+        self.machine.qmp.command('query-remote-stores')
+        state = self.machine.memory()['state']
+        require(state == 'error', f'state is {state}')
+        self.machine.qmp.command('stop')
+        require('io-error' in self.machine.qmp.hmp('info status'),
+                'the human monitor does not know of the error')
+
+    def check_records(self):
+        """All records of the pager agree."""
+        require(self.machine.qmp.command('qom-get', path='/objects/ram0',
+                                         property='x-consistent'),
+                'the records of the pager do not agree')
+
+
+class Sessions:
+    """One guest after the other on a row's store, each for as many faults as
+    it survives."""
+
+    def __init__(self, row):
+        self.row = row
+        self.key = None
+        self.session = None
+
+    def get(self, fault):
+        """A guest that is busy on a store that is going to fail like that."""
+        key = self.row.leaves[0].key(fault)
+        if not self.session or self.key != key:
+            self.drop()
+            self.session = Session(self.row, fault)
+            self.key = key
+            if key != fault.name:
+                self.session.go_on()
+        return self.session
+
+    def retire(self):
+        """End a guest that cannot go on: QEMU ends all the same."""
+        require(self.session.machine.quit(), 'QEMU does not quit')
+        self.drop()
+
+    def drop(self):
+        """End the guest that there is."""
+        if self.session:
+            session, self.session = self.session, None
+            session.close()
+
+    def fail(self, error):
+        """End it after a failure, and say what is known of it."""
+        if self.session:
+            session, self.session = self.session, None
+            session.__exit__(type(error), error, None)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.drop()
