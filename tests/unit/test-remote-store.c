@@ -27,6 +27,7 @@ typedef struct Kind {
     unsigned nr_servers;
     unsigned nr_below;
     TestNodeKind node;
+    bool rdma;
 } Kind;
 
 #define ON_NODE "{'node-name':'" TEST_NODE_NAME "','request-timeout-ms':30000}"
@@ -43,9 +44,21 @@ static const Kind kinds[] = {
     { "crypt", "remote-store-crypt", "{'store':'below0'}", .nr_below = 1 },
     { "stripe", "remote-store-stripe",
       "{'stores':['below0','below1','below2']}", .nr_below = 3 },
+    { "rdma", "remote-store-rdma", NULL, .rdma = true },
+    { "crypt-rdma", "remote-store-crypt", "{'store':'below0'}",
+      .nr_below = 1, .rdma = true },
+    { "stripe-rdma", "remote-store-stripe",
+      "{'stores':['below0','below1','below2']}", .nr_below = 3, .rdma = true },
     { "block-file", "remote-store-block", ON_NODE, .node = TEST_NODE_FILE },
     { "block-nbd", "remote-store-block", ON_NODE, .node = TEST_NODE_NBD },
 };
+
+/*
+ * Memory servers of a test listen at ports from here on.  Slabs are small, since
+ * it takes the emulated CPUs of a test guest long to make one.
+ */
+#define RDMA_PORT 7471
+#define RDMA_OPTIONS "--limit 96M --slab-size 256K"
 
 typedef struct Fixture {
     ServerProcess *daemons[MAX_SERVERS];
@@ -54,12 +67,36 @@ typedef struct Fixture {
     RemoteStore *store;
 } Fixture;
 
+static char *rdma_properties(unsigned i)
+{
+    return g_strdup_printf("{'server':'%s:%u','request-timeout-ms':30000}",
+                           getenv("RM_RDMA_HOST"), RDMA_PORT + i);
+}
+
+/* Returns: whether there are servers now. */
+static bool rdma_setup(Fixture *f, unsigned nr)
+{
+    const char *host = server_process_rdma();
+
+    for (unsigned i = 0; host && i < nr; i++) {
+        g_autofree char *command =
+            g_strdup_printf(MEMORY_SERVER RDMA_OPTIONS " --listen %s:%u", host,
+                            RDMA_PORT + i);
+
+        f->daemons[i] = server_process_new(command);
+    }
+    return host;
+}
+
 static char *make_properties(Fixture *f, const Kind *kind)
 {
     g_autoptr(GString) s = g_string_new("{'servers':[");
 
     if (kind->properties) {
         return g_strdup(kind->properties);
+    }
+    if (kind->rdma) {
+        return rdma_properties(0);
     }
     for (unsigned i = 0; i < kind->nr_servers; i++) {
         g_string_append_printf(s, "%s'%s'", i ? "," : "",
@@ -88,10 +125,16 @@ static void setup(Fixture *f, gconstpointer opaque)
             return;
         }
     }
+    if (kind->rdma && !rdma_setup(f, MAX(kind->nr_below, 1))) {
+        return;
+    }
     for (unsigned i = 0; i < kind->nr_below; i++) {
         g_autofree char *id = g_strdup_printf("below%u", i);
+        g_autofree char *below = kind->rdma ? rdma_properties(i)
+                                            : g_strdup("{}");
 
-        f->below[i] = store_new("remote-store-ram", id, "{}");
+        f->below[i] = store_new(kind->rdma ? "remote-store-rdma"
+                                           : "remote-store-ram", id, below);
     }
     properties = make_properties(f, kind);
     f->store = store_try_new(kind->type, "s0", properties, &err);
