@@ -79,7 +79,7 @@ static bool parse_size(const char *option, const char *text, uint64_t *size,
 static bool init_pool(MemoryServer *server, const Options *o, Error **errp)
 {
     uint64_t limit = (uint64_t)sysconf(_SC_PHYS_PAGES) *
-                     sysconf(_SC_PAGESIZE) / 2;
+                     qemu_real_host_page_size() / 2;
     uint64_t slab_size;
 
     return (!o->limit || parse_size("--limit", o->limit, &limit, errp)) &&

@@ -8,10 +8,14 @@
 #include <sys/mman.h>
 #include "qapi/error.h"
 #include "qemu/host-utils.h"
-#include "qemu/units.h"
 #include "slab.h"
 
-#define HUGE_PAGE_SIZE (2 * MiB)
+#define HUGE_PAGE_BITS 21
+#define HUGE_PAGE_SIZE (1ull << HUGE_PAGE_BITS)
+
+#ifndef MAP_HUGE_SHIFT
+#define MAP_HUGE_SHIFT 26
+#endif
 
 bool slab_pool_init(SlabPool *pool, uint64_t slab_size, uint64_t limit,
                     Error **errp)
@@ -67,7 +71,8 @@ void *slab_new(SlabPool *pool)
     }
     if (pool->slab_size >= HUGE_PAGE_SIZE) {
         /* Those that the administrator has set aside, for this or others. */
-        slab = map(pool->slab_size, MAP_HUGETLB);
+        slab = map(pool->slab_size,
+                   MAP_HUGETLB | HUGE_PAGE_BITS << MAP_HUGE_SHIFT);
     }
     if (!slab) {
         slab = map_aligned(pool->slab_size);

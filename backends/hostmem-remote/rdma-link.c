@@ -26,9 +26,7 @@
 #include "qapi/error.h"
 #include "qemu/main-loop.h"
 #include "qemu/timer.h"
-#include "rdma-device.h"
-#include "rdma-link.h"
-#include "rdma-verbs.h"
+#include "rdma-link-internal.h"
 #include "sparse.h"
 #include "trace.h"
 
@@ -38,73 +36,6 @@
  */
 #define ACK_TIMEOUT 15
 #define RETRIES 7
-
-/* Completions that are looked at together. */
-#define BURST 32
-
-/* Work requests that are not for slots: what is asked, and what is told. */
-#define WR_ASK RDMA_LINK_DEPTH
-#define WR_TELL (RDMA_LINK_DEPTH + 1)
-
-typedef enum LinkState {
-    LINK_DOWN,
-    LINK_RESOLVING,
-    LINK_ROUTING,
-    LINK_CONNECTING,
-    LINK_UP,
-    LINK_ANSWERED,
-} LinkState;
-
-/* What the server is asked, and what it tells; seen by the device. */
-typedef struct Talk {
-    RdmaAsk ask;
-    RdmaTell tells[RDMA_NR_ASKS];
-} Talk;
-
-/*
- * @hello: what to say, in the order of the wire
- * @kind: what kind of it
- * @events: of the connection manager
- * @state: LINK_ANSWERED is for kinds that get no connection
- * @verbs: the connection
- * @watched: @ctx looks after the link
- * @watch_bh: from when on it does
- * @welcome: what the server said last
- * @trouble: why it cannot go on, or %NULL
- * @reason: why it is down, or %NULL
- * @timer: rings when connecting has taken too long, or when it is time for it
- * @memory: the slots, and @talk
- * @wrs: a work request for each slot, and one for asking
- * @sges: their memory
- * @first: to be posted next
- * @last: the last of these
- * @nr_wcs: how many of @wcs have not been looked at
- */
-struct RdmaLink {
-    const RdmaServer *server;
-    RdmaHello hello;
-    RdmaKind kind;
-    AioContext *ctx;
-    const RdmaLinkOps *ops;
-    void *opaque;
-    struct rdma_event_channel *events;
-    LinkState state;
-    RdmaVerbs verbs;
-    bool watched;
-    QEMUBH *watch_bh;
-    RdmaWelcome welcome;
-    Error *trouble;
-    char *reason;
-    QEMUTimer *timer;
-    uint8_t *memory;
-    Talk *talk;
-    struct ibv_send_wr wrs[RDMA_LINK_DEPTH + 1];
-    struct ibv_sge sges[RDMA_LINK_DEPTH + 1];
-    struct ibv_send_wr *first;
-    struct ibv_send_wr *last;
-    struct ibv_wc wcs[BURST];
-    int nr_wcs;
-};
 
 #define SLOTS_SIZE (RDMA_LINK_DEPTH * RDMA_PAGE_SIZE)
 #define MEMORY_SIZE (SLOTS_SIZE + RDMA_PAGE_SIZE)
@@ -185,181 +116,12 @@ void rdma_link_check(RdmaLink *link)
     }
 }
 
-/* Completions */
-
-static void post_tell(RdmaLink *link, RdmaTell *tell)
-{
-    struct ibv_sge sge = {
-        .addr = (uintptr_t)tell,
-        .length = sizeof(*tell),
-        .lkey = link->verbs.mr->lkey,
-    };
-    struct ibv_recv_wr wr = {
-        .wr_id = WR_TELL + (tell - link->talk->tells),
-        .sg_list = &sge,
-        .num_sge = 1,
-    }, *bad;
-
-    if (ibv_post_recv(link->verbs.id->qp, &wr, &bad)) {
-        rdma_link_trouble(link, "cannot get ready to receive");
-    }
-}
-
-static void link_told(RdmaLink *link, const struct ibv_wc *wc)
-{
-    RdmaTell *slot = &link->talk->tells[wc->wr_id - WR_TELL];
-    RdmaTell tell = *slot;
-
-    if (wc->byte_len != sizeof(tell)) {
-        rdma_link_trouble(link, "the server does not speak the protocol");
-        return;
-    }
-    rdma_tell_swap(&tell);
-    post_tell(link, slot);
-    link->ops->told(link->opaque, &tell);
-}
-
-static void link_completed(RdmaLink *link, const struct ibv_wc *wc)
-{
-    if (wc->status != IBV_WC_SUCCESS) {
-        rdma_link_trouble(link, "%s", ibv_wc_status_str(wc->status));
-    } else if (wc->wr_id >= WR_TELL) {
-        link_told(link, wc);
-    } else if (wc->wr_id < RDMA_LINK_DEPTH) {
-        link->ops->moved(link->opaque, wc->wr_id);
-    }
-}
-
-/* Is there something?  Asking the device is a look at memory. */
-static bool link_poll(void *opaque)
-{
-    RdmaLink *link = opaque;
-
-    if (!link->nr_wcs && link->state == LINK_UP) {
-        link->nr_wcs = ibv_poll_cq(link->verbs.cq, BURST, link->wcs);
-        if (link->nr_wcs < 0) {
-            link->nr_wcs = 0;
-            rdma_link_trouble(link, "cannot read completions");
-        }
-    }
-    return link->nr_wcs || link->trouble;
-}
-
-/* Trouble is looked at last: what is done before it, is done. */
-static void link_poll_ready(void *opaque)
-{
-    RdmaLink *link = opaque;
-
-    while (!link->trouble && link_poll(link)) {
-        int nr = link->nr_wcs;
-
-        link->nr_wcs = 0;
-        for (int i = 0; i < nr; i++) {
-            link_completed(link, &link->wcs[i]);
-        }
-        link->ops->settle(link->opaque);
-    }
-    rdma_link_check(link);
-}
-
-void rdma_link_receive(RdmaLink *link)
-{
-    link_poll_ready(link);
-}
-
-/*
- * While the event loop polls, nobody takes the events of the channel, and the
- * device sends no other until they are: so at most one is left, which leads
- * here when the polling ends.
- */
-static void link_readable(void *opaque)
-{
-    RdmaLink *link = opaque;
-    struct ibv_cq *cq;
-    void *context;
-
-    if (!ibv_get_cq_event(link->verbs.channel, &cq, &context)) {
-        ibv_ack_cq_events(cq, 1);
-        if (ibv_req_notify_cq(cq, 0)) {
-            rdma_link_trouble(link, "cannot wait for completions");
-        }
-    }
-    link_poll_ready(link);
-}
-
-/* Posting */
-
-static void add_wr(RdmaLink *link, struct ibv_send_wr *wr)
-{
-    wr->next = NULL;
-    if (link->first) {
-        link->last->next = wr;
-    } else {
-        link->first = wr;
-    }
-    link->last = wr;
-}
-
-static struct ibv_send_wr *wr_init(RdmaLink *link, unsigned number,
-                                   enum ibv_wr_opcode opcode, void *memory,
-                                   size_t size)
-{
-    link->sges[number] = (struct ibv_sge) {
-        .addr = (uintptr_t)memory,
-        .length = size,
-        .lkey = link->verbs.mr->lkey,
-    };
-    link->wrs[number] = (struct ibv_send_wr) {
-        .wr_id = number,
-        .sg_list = &link->sges[number],
-        .num_sge = 1,
-        .opcode = opcode,
-    };
-    return &link->wrs[number];
-}
-
-void rdma_link_move(RdmaLink *link, unsigned slot, bool write, uint64_t addr,
-                    uint32_t rkey)
-{
-    struct ibv_send_wr *wr = wr_init(link, slot, write ? IBV_WR_RDMA_WRITE
-                                                       : IBV_WR_RDMA_READ,
-                                     rdma_link_slot(link, slot),
-                                     RDMA_PAGE_SIZE);
-
-    wr->wr.rdma.remote_addr = addr;
-    wr->wr.rdma.rkey = rkey;
-    add_wr(link, wr);
-}
-
-void rdma_link_ask(RdmaLink *link, RdmaAskType type, uint64_t slab)
-{
-    RdmaAsk *ask = &link->talk->ask;
-
-    *ask = (RdmaAsk) { .type = type, .slab = slab };
-    rdma_ask_swap(ask);
-    add_wr(link, wr_init(link, WR_ASK, IBV_WR_SEND, ask, sizeof(*ask)));
-}
-
-void rdma_link_post(RdmaLink *link)
-{
-    struct ibv_send_wr *bad;
-
-    if (link->first) {
-        if (ibv_post_send(link->verbs.id->qp, link->first, &bad)) {
-            rdma_link_trouble(link, "cannot post requests");
-        }
-        link->first = link->last = NULL;
-    }
-}
-
 /* Connecting */
 
 static void link_start(RdmaLink *link)
 {
     struct sockaddr *to = (struct sockaddr *)&link->server->addr;
-    struct sockaddr_storage from;
-    bool bind = link->server->device &&
-                rdma_device_source(link->server->device, to->sa_family, &from);
+    struct sockaddr *from = (struct sockaddr *)&link->server->source;
     uint8_t ack_timeout = ACK_TIMEOUT;
 
     if (rdma_create_id(link->events, &link->verbs.id, NULL, RDMA_PS_TCP)) {
@@ -371,8 +133,7 @@ static void link_start(RdmaLink *link)
     rdma_set_option(link->verbs.id, RDMA_OPTION_ID,
                     RDMA_OPTION_ID_ACK_TIMEOUT, &ack_timeout,
                     sizeof(ack_timeout));
-    if (rdma_resolve_addr(link->verbs.id,
-                          bind ? (struct sockaddr *)&from : NULL, to,
+    if (rdma_resolve_addr(link->verbs.id, from->sa_family ? from : NULL, to,
                           link->server->timeout_ms)) {
         rdma_link_trouble(link, "no way to it by RDMA: %s", strerror(errno));
         return;
@@ -416,9 +177,7 @@ static void link_routed(RdmaLink *link)
         .rnr_retry_count = RETRIES,
     };
 
-    for (int i = 0; i < RDMA_NR_ASKS; i++) {
-        post_tell(link, &link->talk->tells[i]);
-    }
+    rdma_link_listen(link);
     if (rdma_connect(link->verbs.id, &param)) {
         rdma_link_trouble(link, "cannot ask for a connection: %s",
                           strerror(errno));
@@ -426,13 +185,8 @@ static void link_routed(RdmaLink *link)
     link->state = LINK_CONNECTING;
 }
 
-static void watch_completions(RdmaLink *link)
-{
-    aio_set_fd_handler(link->ctx, link->verbs.channel->fd, link_readable, NULL,
-                       link_poll, link_poll_ready, link);
-}
-
-static void link_established(RdmaLink *link, const struct rdma_conn_param *param)
+static void link_established(RdmaLink *link,
+                             const struct rdma_conn_param *param)
 {
     if (!rdma_welcome_read(&link->welcome, param->private_data,
                            param->private_data_len) ||
@@ -446,7 +200,7 @@ static void link_established(RdmaLink *link, const struct rdma_conn_param *param
     link->reason = NULL;
     trace_remote_store_rdma_link(link->server->name, "connected");
     if (link->watched) {
-        watch_completions(link);
+        rdma_link_watch_completions(link);
     }
     if (!link->ops->up(link->opaque, &link->welcome, &link->trouble)) {
         assert(link->trouble);
@@ -569,7 +323,7 @@ static void link_watch(void *opaque)
     aio_set_fd_handler(link->ctx, link->events->fd, link_events, NULL,
                        link_events_poll, link_events, link);
     if (link->state == LINK_UP) {
-        watch_completions(link);
+        rdma_link_watch_completions(link);
     }
 }
 

@@ -25,6 +25,7 @@
  * @timeout_ms: time for a request, and to connect
  * @reconnect_ms: pause before the next try to connect
  * @addr: address of the server
+ * @source: address of @device, or of no family
  *
  * Constant while there are links.
  */
@@ -34,6 +35,7 @@ typedef struct RdmaServer {
     uint32_t timeout_ms;
     uint32_t reconnect_ms;
     struct sockaddr_storage addr;
+    struct sockaddr_storage source;
 } RdmaServer;
 
 typedef struct RdmaLink RdmaLink;

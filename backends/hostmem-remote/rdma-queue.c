@@ -18,10 +18,9 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "qemu/bitops.h"
-#include "qemu/lockable.h"
 #include "qemu/memalign.h"
 #include "qemu/timer.h"
-#include "sparse.h"
+#include "rdma-slabs.h"
 #include "store-rdma.h"
 
 QEMU_BUILD_BUG_ON(RDMA_PAGE_SIZE != REMOTE_STORE_PAGE_SIZE);
@@ -31,13 +30,6 @@ QEMU_BUILD_BUG_ON(RDMA_PAGE_SIZE != REMOTE_STORE_PAGE_SIZE);
  * wait for are not behind more than these.
  */
 #define BACKGROUND_SLOTS (RDMA_LINK_DEPTH / 4)
-
-/* When the server has been asked for a slab, @known is true. */
-typedef struct Slab {
-    uint64_t addr;
-    uint32_t rkey;
-    bool known;
-} Slab;
 
 /* Where a request is. */
 typedef enum OpState {
@@ -71,8 +63,7 @@ typedef QTAILQ_HEAD(, RdmaOp) RdmaOpList;
  * @link: the connection
  * @down: the store counts this queue as one without a connection
  * @epoch: what the namespace had when it was last connected
- * @slab_pages: pages in a slab; the rest is about slabs of this connection
- * @slabs: the slabs
+ * @slabs: where they are, as this connection has been told
  * @asked: the server has been asked for a slab and has not answered yet
  * @ask_slab: for which
  * @ask_deadline: when the answer is late, in ns
@@ -89,12 +80,11 @@ typedef QTAILQ_HEAD(, RdmaOp) RdmaOpList;
 typedef struct RdmaQueue {
     RemoteStoreQueue parent;
     RemoteStoreRdma *store;
-    unsigned number;
+    int number;
     RdmaLink *link;
     bool down;
     RdmaEpoch *epoch;
-    uint32_t slab_pages;
-    Slab *slabs;
+    RdmaSlabs slabs;
     bool asked;
     uint64_t ask_slab;
     int64_t ask_deadline;
@@ -119,26 +109,6 @@ static int64_t now_ns(void)
 static int64_t timeout_ns(const RdmaQueue *q)
 {
     return (int64_t)q->store->server.timeout_ms * SCALE_MS;
-}
-
-/* Slabs */
-
-static uint64_t nr_slabs(const RdmaQueue *q)
-{
-    return DIV_ROUND_UP(q->parent.region->nr_pages, q->slab_pages);
-}
-
-static void forget_slabs(RdmaQueue *q)
-{
-    if (q->slabs) {
-        sparse_free(q->slabs, nr_slabs(q) * sizeof(Slab));
-        q->slabs = NULL;
-    }
-}
-
-static Slab *slab_of(const RdmaQueue *q, uint64_t page)
-{
-    return &q->slabs[page / q->slab_pages];
 }
 
 /* Operations */
@@ -206,10 +176,9 @@ static void op_fail(RdmaQueue *q, RdmaOp *op, RemoteStoreResult result)
     op_end(q, op, result);
 }
 
-static void op_move(RdmaQueue *q, RdmaOp *op)
+static void op_move(RdmaQueue *q, RdmaOp *op, uint64_t addr, uint32_t rkey)
 {
     RemoteStoreRequest *req = op->req;
-    const Slab *slab = slab_of(q, req->page);
     bool put = req->op == REMOTE_STORE_PUT;
 
     QTAILQ_REMOVE(list_of(q, op), op, next);
@@ -220,8 +189,7 @@ static void op_move(RdmaQueue *q, RdmaOp *op)
     if (put) {
         memcpy(rdma_link_slot(q->link, op->slot), req->buf, RDMA_PAGE_SIZE);
     }
-    rdma_link_move(q->link, op->slot, put, slab->addr + RDMA_PAGE_SIZE *
-                   (req->page % q->slab_pages), slab->rkey);
+    rdma_link_move(q->link, op->slot, put, addr, rkey);
 }
 
 static void op_find_home(RdmaQueue *q, RdmaOp *op)
@@ -255,7 +223,7 @@ static void ask_for_slab(RdmaQueue *q)
         return;
     }
     q->asked = true;
-    q->ask_slab = op->req->page / q->slab_pages;
+    q->ask_slab = rdma_slabs_number(&q->slabs, op->req->page);
     q->ask_deadline = now_ns() + timeout_ns(q);
     rdma_link_ask(q->link, op->req->op == REMOTE_STORE_PUT ? RDMA_ASK_MAKE
                                                            : RDMA_ASK_FIND,
@@ -265,14 +233,16 @@ static void ask_for_slab(RdmaQueue *q)
 /* Begin all that can be begun. */
 static void queue_run(RdmaQueue *q)
 {
+    uint64_t addr;
+    uint32_t rkey;
     RdmaOp *op;
 
     if (!rdma_link_is_up(q->link)) {
         return;
     }
     while (q->nr_free && (op = next_waiting(q))) {
-        if (slab_of(q, op->req->page)->known) {
-            op_move(q, op);
+        if (rdma_slabs_find(&q->slabs, op->req->page, &addr, &rkey)) {
+            op_move(q, op, addr, rkey);
         } else {
             op_find_home(q, op);
         }
@@ -374,12 +344,10 @@ static void queue_told(void *opaque, const RdmaTell *tell)
     }
     q->asked = false;
     if (tell->status == RDMA_STATUS_OK) {
-        q->slabs[tell->slab] = (Slab) {
-            .addr = tell->addr, .rkey = tell->rkey, .known = true,
-        };
+        rdma_slabs_set(&q->slabs, tell->slab, tell->addr, tell->rkey);
     }
     QTAILQ_FOREACH_SAFE(op, &q->homeless, next, next) {
-        if (op->req->page / q->slab_pages == tell->slab) {
+        if (rdma_slabs_number(&q->slabs, op->req->page) == tell->slab) {
             slab_told(q, op, tell);
         }
     }
@@ -407,16 +375,16 @@ static bool queue_up(void *opaque, const RdmaWelcome *welcome, Error **errp)
 {
     RdmaQueue *q = opaque;
     RemoteStoreRegion *region = q->parent.region;
-    RdmaEpoch *former = q->epoch;
+    RdmaEpoch *epoch = rdma_epoch_get(region, welcome->incarnation);
 
-    q->epoch = rdma_epoch_get(region, welcome->incarnation);
-    rdma_epoch_put(region, former);
-    q->slab_pages = welcome->slab_pages;
-    q->slabs = sparse_new(nr_slabs(q) * sizeof(Slab));
-    if (!q->epoch || !q->slabs) {
+    if (!epoch || !rdma_slabs_init(&q->slabs, region->nr_pages,
+                                   welcome->slab_pages)) {
         error_setg(errp, "cannot reserve a table of pages");
+        rdma_epoch_put(region, epoch);
         return false;
     }
+    rdma_epoch_put(region, q->epoch);
+    q->epoch = epoch;
     q->nr_free = rdma_link_depth(q->link);
     for (unsigned i = 0; i < q->nr_free; i++) {
         q->free[i] = i;
@@ -441,7 +409,7 @@ static void queue_down(void *opaque, const char *reason)
     RdmaQueue *q = opaque;
 
     q->asked = false;
-    forget_slabs(q);
+    rdma_slabs_free(&q->slabs);
     fail_all(q);
     set_down(q, true);
     complete_ended(q);
@@ -543,38 +511,15 @@ void rdma_queue_submit(RemoteStoreQueue *queue, RemoteStoreRequest **reqs,
 
 /* Beginning and end of a queue */
 
-static bool take_number(RdmaQueue *q, Error **errp)
-{
-    RdmaRegion *r = q->parent.region->opaque;
-
-    QEMU_LOCK_GUARD(&r->lock);
-    q->number = find_first_zero_bit(r->numbers, RDMA_MAX_QUEUES);
-    if (q->number == RDMA_MAX_QUEUES) {
-        error_setg(errp, "store '%s': more than %d queues",
-                   remote_store_id(q->parent.region->store), RDMA_MAX_QUEUES);
-        return false;
-    }
-    set_bit(q->number, r->numbers);
-    return true;
-}
-
-static void give_number(RdmaQueue *q)
-{
-    RdmaRegion *r = q->parent.region->opaque;
-
-    QEMU_LOCK_GUARD(&r->lock);
-    clear_bit(q->number, r->numbers);
-}
-
 static void queue_free(RdmaQueue *q)
 {
     RdmaOp *op;
 
     rdma_link_free(q->link);
     timer_free(q->timer);
-    forget_slabs(q);
+    rdma_slabs_free(&q->slabs);
     rdma_epoch_put(q->parent.region, q->epoch);
-    give_number(q);
+    rdma_number_give(q->parent.region, q->number);
     while ((op = QTAILQ_FIRST(&q->idle))) {
         QTAILQ_REMOVE(&q->idle, op, next);
         g_free(op);
@@ -592,7 +537,8 @@ RemoteStoreQueue *rdma_queue_open(RemoteStoreRegion *region, AioContext *ctx,
 
     q->parent.region = region;
     q->store = REMOTE_STORE_RDMA(region->store);
-    if (!take_number(q, errp)) {
+    q->number = rdma_number_take(region, errp);
+    if (q->number < 0) {
         qemu_vfree(q);
         return NULL;
     }

@@ -11,14 +11,11 @@
 #include <netdb.h>
 #include "qapi/error.h"
 #include "qapi/visitor.h"
-#include "qemu/bitops.h"
 #include "qemu/lockable.h"
 #include "qemu/module.h"
 #include "qemu/sockets.h"
 #include "rdma-device.h"
-#include "sparse.h"
 #include "store-rdma.h"
-#include "trace.h"
 
 #define DEFAULT_TIMEOUT_MS 2000
 #define DEFAULT_RECONNECT_MS 500
@@ -47,121 +44,11 @@ void rdma_store_count(RemoteStoreRdma *sr, int queues, int down)
     update_status(sr);
 }
 
-/* @lost: pages of it; or forget that, since nobody is left who had any. */
-static void set_lost(RemoteStoreRdma *sr, bool lost)
+void rdma_store_set_lost(RemoteStoreRdma *sr, bool lost)
 {
     QEMU_LOCK_GUARD(&sr->lock);
     sr->lost = lost;
     update_status(sr);
-}
-
-/* Regions */
-
-static uint64_t present_size(const RdmaRegion *r)
-{
-    return BITS_TO_LONGS(r->nr_pages) * sizeof(unsigned long);
-}
-
-static void epoch_free(RdmaRegion *r, RdmaEpoch *epoch)
-{
-    QLIST_REMOVE(epoch, next);
-    sparse_free(epoch->present, present_size(r));
-    g_free(epoch);
-}
-
-/* Called with the region's lock. */
-static RdmaEpoch *epoch_new(RdmaRegion *r, uint64_t incarnation)
-{
-    RdmaEpoch *epoch = g_new0(RdmaEpoch, 1);
-
-    epoch->present = sparse_new(present_size(r));
-    if (!epoch->present) {
-        g_free(epoch);
-        return NULL;
-    }
-    epoch->incarnation = incarnation;
-    QLIST_INSERT_HEAD(&r->epochs, epoch, next);
-    return epoch;
-}
-
-/*
- * Only the latest life goes on.  One that shows up again after another would
- * have pages as they were before that.
- */
-RdmaEpoch *rdma_epoch_get(RemoteStoreRegion *region, uint64_t incarnation)
-{
-    RdmaRegion *r = region->opaque;
-    RdmaEpoch *epoch, *former;
-    bool lost = false;
-
-    WITH_QEMU_LOCK_GUARD(&r->lock) {
-        epoch = former = QLIST_FIRST(&r->epochs);
-        if (!former || former->incarnation != incarnation) {
-            epoch = epoch_new(r, incarnation);
-            lost = epoch && former && qatomic_read(&former->used);
-        }
-        if (epoch) {
-            epoch->users++;
-        }
-    }
-    if (lost) {
-        trace_remote_store_rdma_forgotten(remote_store_id(region->store));
-        set_lost(REMOTE_STORE_RDMA(region->store), true);
-    }
-    return epoch;
-}
-
-/* The latest stays, so that its pages are there when a queue is opened. */
-void rdma_epoch_put(RemoteStoreRegion *region, RdmaEpoch *epoch)
-{
-    RdmaRegion *r = region->opaque;
-
-    if (!epoch) {
-        return;
-    }
-    QEMU_LOCK_GUARD(&r->lock);
-    if (!--epoch->users && epoch != QLIST_FIRST(&r->epochs)) {
-        epoch_free(r, epoch);
-    }
-}
-
-static bool sr_attach(RemoteStoreRegion *region, Error **errp)
-{
-    RemoteStoreRdma *sr = REMOTE_STORE_RDMA(region->store);
-    RdmaRegion *r = g_new0(RdmaRegion, 1);
-
-    r->nr_pages = region->nr_pages;
-    qemu_mutex_init(&r->lock);
-    QLIST_INIT(&r->epochs);
-    region->opaque = r;
-    if (!sr->nr_regions++) {
-        set_lost(sr, false);
-    }
-    return true;
-}
-
-static void sr_detach(RemoteStoreRegion *region)
-{
-    RemoteStoreRdma *sr = REMOTE_STORE_RDMA(region->store);
-    RdmaRegion *r = region->opaque;
-    RdmaHello hello = { .kind = RDMA_KIND_RELEASE };
-    RdmaWelcome welcome;
-    RdmaEpoch *epoch, *next;
-    Error *err = NULL;
-
-    /* If that fails, the server gives up the namespace after a time. */
-    memcpy(hello.namespace, &region->uuid, sizeof(hello.namespace));
-    if (!QLIST_EMPTY(&r->epochs) &&
-        !rdma_server_ask(&sr->server, &hello, &welcome, &err)) {
-        trace_remote_store_rdma_link(sr->server.name, error_get_pretty(err));
-        error_free(err);
-    }
-    QLIST_FOREACH_SAFE(epoch, &r->epochs, next, next) {
-        epoch_free(r, epoch);
-    }
-    qemu_mutex_destroy(&r->lock);
-    g_free(r);
-    sr->nr_regions--;
 }
 
 /* The object */
@@ -196,6 +83,10 @@ static bool try_addresses(RemoteStoreRdma *sr, const struct addrinfo *list,
         error_free(err);
         err = NULL;
         memcpy(&sr->server.addr, a->ai_addr, a->ai_addrlen);
+        if (sr->server.device) {
+            rdma_device_source(sr->server.device, a->ai_family,
+                               &sr->server.source);
+        }
         if (rdma_server_ask(&sr->server, &hello, &welcome, &err)) {
             sr->limit = welcome.limit;
             return true;
@@ -340,8 +231,8 @@ static void sr_class_init(ObjectClass *oc, void *data)
 
     rsc->start = sr_start;
     rsc->capacity = sr_capacity;
-    rsc->attach = sr_attach;
-    rsc->detach = sr_detach;
+    rsc->attach = rdma_region_attach;
+    rsc->detach = rdma_region_detach;
     rsc->open = rdma_queue_open;
     rsc->submit = rdma_queue_submit;
     rsc->close = rdma_queue_close;

@@ -87,6 +87,28 @@ RdmaEpoch *rdma_epoch_get(RemoteStoreRegion *region, uint64_t incarnation);
 void rdma_epoch_put(RemoteStoreRegion *region, RdmaEpoch *epoch);
 
 /**
+ * rdma_number_take: a number for a queue
+ * @region: the namespace
+ * @errp: set if there is none
+ *
+ * The lowest that is free, so that what the former queue of it has left is
+ * ended by the server.  Any thread.  Returns: the number, or -1.
+ */
+int rdma_number_take(RemoteStoreRegion *region, Error **errp);
+
+/** rdma_number_give: do without it.  Any thread */
+void rdma_number_give(RemoteStoreRegion *region, int number);
+
+/**
+ * rdma_store_set_lost: a server has forgotten pages
+ * @store: the store
+ * @lost: or nobody is left who had any
+ *
+ * Any thread.
+ */
+void rdma_store_set_lost(RemoteStoreRdma *store, bool lost);
+
+/**
  * rdma_store_count: queues have come, gone, or changed
  * @store: the store
  * @queues: how many more there are
@@ -96,7 +118,10 @@ void rdma_epoch_put(RemoteStoreRegion *region, RdmaEpoch *epoch);
  */
 void rdma_store_count(RemoteStoreRdma *store, int queues, int down);
 
-/* rdma-queue.c: the methods of &struct RemoteStoreClass of these names */
+/* rdma-region.c, rdma-queue.c: methods of &struct RemoteStoreClass */
+
+bool rdma_region_attach(RemoteStoreRegion *region, Error **errp);
+void rdma_region_detach(RemoteStoreRegion *region);
 
 RemoteStoreQueue *rdma_queue_open(RemoteStoreRegion *region, AioContext *ctx,
                                   Error **errp);

@@ -106,8 +106,10 @@ static void assert_stat(World *w, const char *name, int64_t value)
     g_assert_cmpint(qdict_get_int(dict, name), ==, value);
 }
 
-/* A server that is killed has forgotten all, and must not be taken for one
- * that never had anything, nor for the one that had. */
+/*
+ * A server that is killed has forgotten all, and must not be taken for one
+ * that never had anything, nor for the one that had.
+ */
 static void test_killed(void)
 {
     g_autofree char *reason = NULL;
@@ -135,8 +137,10 @@ static void test_killed(void)
     world_free(&w);
 }
 
-/* Requests that are on their way when the server dies all end, and those that
- * ended well before have had their effect. */
+/*
+ * Requests that are on their way when the server dies all end, and those that
+ * ended well before have had their effect.
+ */
 static void test_killed_busy(void)
 {
     enum { NR = 1000 };
@@ -167,8 +171,10 @@ static void test_killed_busy(void)
     world_free(&w);
 }
 
-/* The server's processor takes no part in reading and writing pages; only a
- * new slab has to wait for it, and not for good. */
+/*
+ * The server's processor takes no part in reading and writing pages; only a
+ * new slab has to wait for it, and not for good.
+ */
 static void test_stopped(void)
 {
     World w;
@@ -229,8 +235,10 @@ static void test_cut(void)
     world_free(&w);
 }
 
-/* A server that is full says so; what it has is not affected, and what is
- * given back can be used again. */
+/*
+ * A server that is full says so; what it has is not affected, and what is
+ * given back can be used again.
+ */
 static void test_full(void)
 {
     World w;

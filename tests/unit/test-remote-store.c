@@ -54,8 +54,8 @@ static const Kind kinds[] = {
 };
 
 /*
- * Memory servers of a test listen at ports from here on.  Slabs are small, since
- * it takes the emulated CPUs of a test guest long to make one.
+ * Memory servers of a test listen at ports from here on.  Slabs are small,
+ * since it takes the emulated CPUs of a test guest long to make one.
  */
 #define RDMA_PORT 7471
 #define RDMA_OPTIONS "--limit 96M --slab-size 256K"
