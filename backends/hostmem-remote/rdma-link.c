@@ -118,6 +118,12 @@ void rdma_link_check(RdmaLink *link)
 
 /* Connecting */
 
+/* Why there is no way to the server: the usual reason in plain words. */
+static const char *why_no_way(int err)
+{
+    return err == ENODEV ? "no RDMA device leads there" : strerror(err);
+}
+
 static void link_start(RdmaLink *link)
 {
     struct sockaddr *to = (struct sockaddr *)&link->server->addr;
@@ -135,7 +141,7 @@ static void link_start(RdmaLink *link)
                     sizeof(ack_timeout));
     if (rdma_resolve_addr(link->verbs.id, from->sa_family ? from : NULL, to,
                           link->server->timeout_ms)) {
-        rdma_link_trouble(link, "no way to it by RDMA: %s", strerror(errno));
+        rdma_link_trouble(link, "no way to it: %s", why_no_way(errno));
         return;
     }
     link->state = LINK_RESOLVING;
@@ -245,8 +251,8 @@ static void link_event(RdmaLink *link, const struct rdma_cm_event *event)
     case RDMA_CM_EVENT_ROUTE_ERROR:
     case RDMA_CM_EVENT_UNREACHABLE:
     case RDMA_CM_EVENT_CONNECT_ERROR:
-        rdma_link_trouble(link, "no way to it by RDMA: %s",
-                          strerror(abs(event->status)));
+        rdma_link_trouble(link, "no way to it: %s",
+                          why_no_way(abs(event->status)));
         break;
     case RDMA_CM_EVENT_DEVICE_REMOVAL:
         rdma_link_trouble(link, "the RDMA device was removed");

@@ -7,10 +7,12 @@
  */
 
 #include "qemu/osdep.h"
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include "qapi/error.h"
 #include "qemu/cutils.h"
+#include "qemu/error-report.h"
 #include "qobject/qdict.h"
 #include "qobject/qjson.h"
 #include "qom/object_interfaces.h"
@@ -20,6 +22,7 @@
 #define PORT "7471"
 #define TYPE "remote-store-rdma"
 #define SLAB_PAGES 64
+#define NOBODY 65534
 #define REGION_PAGES (64 * SLAB_PAGES)
 
 /* How long it may take to connect again, in steps of 100 ms. */
@@ -329,6 +332,39 @@ static void test_refusals(void)
     world_free(&w);
 }
 
+/*
+ * Without the right to lock memory there is no RDMA, and the operator is told
+ * which limit it is that he has to raise.
+ */
+static void test_memlock(void)
+{
+    const struct rlimit none = { 0 };
+    const char *host = server_process_rdma();
+    g_autofree char *properties = NULL;
+    Error *err = NULL;
+    World w;
+
+    if (!host) {
+        return;
+    }
+    properties = g_strdup_printf("{'server':'%s:" PORT "'}", host);
+    if (g_test_subprocess()) {
+        g_assert_cmpint(setrlimit(RLIMIT_MEMLOCK, &none), ==, 0);
+        g_assert_cmpint(setresuid(NOBODY, NOBODY, NOBODY), ==, 0);
+        g_assert_null(store_try_new(TYPE, "s0", properties, &err));
+        error_report_err(err);
+        return;
+    }
+    if (world_init(&w, "--limit 16M", 10000)) {
+        g_test_trap_subprocess(NULL, 0, 0);
+        g_test_trap_assert_passed();
+        g_test_trap_assert_stderr("*property 'server': *: cannot register * "
+                                  "bytes of memory*");
+        g_test_trap_assert_stderr("*(ulimit -l), which is 0 bytes*");
+        world_free(&w);
+    }
+}
+
 /* These need no server, and no device. */
 static void test_properties(void)
 {
@@ -347,6 +383,7 @@ int main(int argc, char **argv)
     store_test_init(&argc, &argv);
     g_test_add_func("/remote-store-rdma/properties", test_properties);
     g_test_add_func("/remote-store-rdma/refusals", test_refusals);
+    g_test_add_func("/remote-store-rdma/memlock", test_memlock);
     g_test_add_func("/remote-store-rdma/killed", test_killed);
     g_test_add_func("/remote-store-rdma/killed-busy", test_killed_busy);
     g_test_add_func("/remote-store-rdma/stopped", test_stopped);
