@@ -120,6 +120,8 @@ static bool next_event(MemoryServer *server)
     case RDMA_CM_EVENT_DEVICE_REMOVAL:
         if (id != server->id) {
             connection_end(id);
+        } else {
+            error_report("the RDMA device was removed: restart the server");
         }
         break;
     default:

@@ -25,8 +25,10 @@
 #include <poll.h>
 #include "qapi/error.h"
 #include "qemu/main-loop.h"
+#include "qemu/memalign.h"
 #include "qemu/timer.h"
 #include "rdma-link-internal.h"
+#include "remote-memory/store.h"
 #include "sparse.h"
 #include "trace.h"
 
@@ -364,7 +366,7 @@ static bool link_connect(RdmaLink *link, Error **errp)
 RdmaLink *rdma_link_new(const RdmaServer *server, const RdmaHello *hello,
                         AioContext *ctx, const RdmaLinkOps *ops, void *opaque)
 {
-    RdmaLink *link = g_new0(RdmaLink, 1);
+    RdmaLink *link = remote_store_alloc(sizeof(RdmaLink));
 
     link->server = server;
     link->hello = *hello;
@@ -425,7 +427,7 @@ void rdma_link_free(RdmaLink *link)
     error_free(link->trouble);
     g_free(link->reason);
     sparse_free(link->memory, MEMORY_SIZE);
-    g_free(link);
+    qemu_vfree(link);
 }
 
 bool rdma_server_ask(const RdmaServer *server, const RdmaHello *hello,

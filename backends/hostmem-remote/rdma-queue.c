@@ -294,6 +294,17 @@ static void complete_ended(RdmaQueue *q)
 
 /* What the link tells */
 
+/* Other queues look at this, too: nothing is written that is so already. */
+static void set_present(RdmaEpoch *epoch, uint64_t page)
+{
+    if (!test_bit(page, epoch->present)) {
+        set_bit_atomic(page, epoch->present);
+    }
+    if (!qatomic_read(&epoch->used)) {
+        qatomic_set(&epoch->used, true);
+    }
+}
+
 static void queue_moved(void *opaque, unsigned slot)
 {
     RdmaQueue *q = opaque;
@@ -303,8 +314,7 @@ static void queue_moved(void *opaque, unsigned slot)
     if (req->op == REMOTE_STORE_GET) {
         memcpy(req->buf, rdma_link_slot(q->link, slot), RDMA_PAGE_SIZE);
     } else {
-        set_bit_atomic(req->page, q->epoch->present);
-        qatomic_set(&q->epoch->used, true);
+        set_present(q->epoch, req->page);
     }
     op_end(q, op, REMOTE_STORE_OK);
 }
