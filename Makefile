@@ -3,10 +3,13 @@
 OBJ := build/obj
 PROGRAMS := qemu-system-x86_64 qemu-img qemu-io qemu-nbd \
             storage-daemon/qemu-storage-daemon
+# Only if configure has found what it takes
+SERVER = $(shell grep -qsw rdma build/qemu/remote-memory-features && \
+                 echo remote-memory/memory-server/qemu-memory-server)
 CONFIGURED := build/configured
 
 all: $(CONFIGURED)
-	@flock $(OBJ) ninja -C $(OBJ) $(PROGRAMS)
+	@flock $(OBJ) ninja -C $(OBJ) $(PROGRAMS) $(SERVER)
 
 # Edited sources and meson.build are ninja's business, not a reason to
 # configure again.

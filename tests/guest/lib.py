@@ -251,11 +251,12 @@ def firmware():
             for word in ('-L', path)]
 
 
-def guest_kernel(tasks, params, image=GUEST / 'initramfs.cpio.gz'):
+def guest_kernel(tasks, params, image=GUEST / 'initramfs.cpio.gz',
+                 kernel=GUEST / 'vmlinux'):
     """Command line that boots the test guest; see init for the parameters."""
     words = [KERNEL_ARGS, f'rm.task={tasks}']
     words += [f'rm.{key}={value}' for key, value in params.items()]
-    return ['-kernel', str(GUEST / 'vmlinux'),
+    return ['-kernel', str(kernel),
             '-initrd', str(image),
             '-append', ' '.join(words)]
 

@@ -37,6 +37,18 @@ bool server_process_available(const char *command)
     return program;
 }
 
+const char *server_process_rdma(void)
+{
+    const char *host = getenv("RM_RDMA_HOST");
+
+    if (!host) {
+        g_test_skip("RM_RDMA_HOST names no address for RDMA; "
+                    "tests/guest/test-rdma makes a guest that has one");
+        return NULL;
+    }
+    return server_process_available(MEMORY_SERVER) ? host : NULL;
+}
+
 /* The server must not outlive a test that crashed. */
 static void die_with_parent(void *opaque)
 {

@@ -18,6 +18,21 @@ typedef struct ServerProcess ServerProcess;
 #define NBDKIT_MEMORY "nbdkit -f -U @ memory 4T"
 
 /**
+ * MEMORY_SERVER: a qemu-memory-server, which answers at its socket for
+ * statistics when it listens
+ */
+#define MEMORY_SERVER "qemu-memory-server --stats @ "
+
+/**
+ * server_process_rdma: an address of this machine that RDMA can use
+ *
+ * It is taken from the environment, RM_RDMA_HOST, so that no test uses a real
+ * network.  Marks the running test as skipped, with the reason, if there is
+ * none, and returns %NULL.
+ */
+const char *server_process_rdma(void);
+
+/**
  * server_process_available: is there such a server to be tested with?
  * @command: its command line
  *

@@ -18,12 +18,20 @@
 /* What no request in a test should take. */
 #define TIMEOUT "'request-timeout-ms':30000"
 
+/*
+ * Memory servers of a test listen at ports from here on.  Slabs are small,
+ * since it takes the emulated CPUs of a test guest long to make one.
+ */
+#define RDMA_PORT 7471
+#define RDMA_OPTIONS "--limit 96M --slab-size 256K"
+
 /* A driver, with what it needs. */
 typedef struct Driver {
     const char *type;
     const char *properties;
     unsigned nr_servers;
     TestNodeKind node;
+    bool rdma;
 } Driver;
 
 /* In the order of test_store_drivers. */
@@ -35,11 +43,12 @@ static const Driver drivers[] = {
     { "remote-store-memcached", .nr_servers = 3 },
     { "remote-store-block", .node = TEST_NODE_FILE },
     { "remote-store-block", .node = TEST_NODE_NBD },
+    { "remote-store-rdma", .rdma = true },
 };
 
 const char *const test_store_drivers[] = {
     "ram", "ram-lz4", "ram-zstd", "memcached", "memcached-3", "block-file",
-    "block-nbd", NULL
+    "block-nbd", "rdma", NULL
 };
 
 /* A filter over stores "behind0", "behind1" and so on. */
@@ -103,9 +112,28 @@ static char *server_properties(Part *part, unsigned nr)
 }
 
 /* Returns: NULL if something is missing, and the test was skipped. */
-static char *part_properties(Part *part, const Driver *driver,
-                             const char *id)
+static char *rdma_properties(Part *part, unsigned number)
 {
+    const char *host = server_process_rdma();
+    g_autofree char *command = NULL;
+
+    if (!host) {
+        return NULL;
+    }
+    command = g_strdup_printf(MEMORY_SERVER RDMA_OPTIONS " --listen %s:%u",
+                              host, RDMA_PORT + number);
+    part->servers[0] = server_process_new(command);
+    return g_strdup_printf("{" TIMEOUT ",'server':'%s:%u'}", host,
+                           RDMA_PORT + number);
+}
+
+/* Returns: NULL if something is missing, and the test was skipped. */
+static char *part_properties(Part *part, const Driver *driver,
+                             unsigned number, const char *id)
+{
+    if (driver->rdma) {
+        return rdma_properties(part, number);
+    }
     if (driver->nr_servers) {
         return server_process_available(MEMCACHED_GOOD) ?
                server_properties(part, driver->nr_servers) : NULL;
@@ -119,9 +147,10 @@ static char *part_properties(Part *part, const Driver *driver,
 }
 
 /* Returns: false if something is missing, and the test was skipped. */
-static bool part_make(Part *part, const Driver *driver, const char *id)
+static bool part_make(Part *part, const Driver *driver, unsigned number,
+                      const char *id)
 {
-    g_autofree char *properties = part_properties(part, driver, id);
+    g_autofree char *properties = part_properties(part, driver, number, id);
     Error *err = NULL;
 
     if (!properties) {
@@ -137,6 +166,12 @@ static bool part_make(Part *part, const Driver *driver, const char *id)
     return part->store;
 }
 
+bool test_store_wanted(const char *driver)
+{
+    return !drivers[find(test_store_drivers, driver)].rdma ||
+           getenv("RM_RDMA_HOST");
+}
+
 TestStore *test_store_new(const char *driver, const char *filter)
 {
     const Filter *f = filter ? &filters[find(test_store_filters, filter)] :
@@ -148,7 +183,7 @@ TestStore *test_store_new(const char *driver, const char *filter)
                                   g_strdup("s0");
 
         if (!part_make(&store->parts[i],
-                       &drivers[find(test_store_drivers, driver)], id)) {
+                       &drivers[find(test_store_drivers, driver)], i, id)) {
             test_store_free(store);
             return NULL;
         }

@@ -17,6 +17,9 @@ extern const char *const test_store_drivers[];
 /** test_store_filters: names of those on top of others, %NULL at the end */
 extern const char *const test_store_filters[];
 
+/** test_store_wanted: false if all tests of a driver would be skipped */
+bool test_store_wanted(const char *driver);
+
 /**
  * test_store_new: make a store, with the servers and files that it takes
  * @driver: one of test_store_drivers
