@@ -64,6 +64,8 @@ protected:
 round:
         xorl    %ebx, %ebx              # the page, in this round's order
 page:
+        pushl   %ebx                    # touches the page that this code is
+        popl    %ebx                    # in: who lost it could not say so
         imull   $STRIDE, %ebx, %edi
         andl    $PAGES - 1, %edi
         shll    $12, %edi

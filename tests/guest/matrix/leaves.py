@@ -157,7 +157,7 @@ class OnMemcached(Leaf):
     }
 
     # Less than what the guest needs, and more.
-    small, large = 4, 64
+    small, large = 2, 64
 
     @staticmethod
     def key(fault):

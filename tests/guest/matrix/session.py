@@ -12,13 +12,13 @@ from payload import boot_from, make_payload
 
 # The guest verifies all words of PAGES pages, again and again, and says so
 # after every BEAT pages.
-PAGES = 2048
+PAGES = 1024
 BEAT = 64
 WORDS = 1024
 FOR_EVER = 0xffffffff
 
 SIZE = 64 * MIB
-CACHE = 2 * MIB
+CACHE = MIB
 
 # How often the monitor is asked while something is waited for.
 POLL_SECONDS = 0.05
