@@ -332,6 +332,34 @@ static void test_refusals(void)
     world_free(&w);
 }
 
+/* The device can be chosen; it has to lead to the server. */
+static void test_device(void)
+{
+    g_autoptr(GDir) dir = g_dir_open("/sys/class/infiniband", 0, NULL);
+    g_autofree char *properties = NULL;
+    RemoteStoreRegion *region;
+    RemoteStore *store;
+    TestQueue *q;
+    World w;
+
+    if (!world_init(&w, "--limit 16M", 10000)) {
+        return;
+    }
+    properties = g_strdup_printf("{'server':'%s:" PORT "','device':'%s',"
+                                 "'request-timeout-ms':10000}",
+                                 server_process_rdma(), g_dir_read_name(dir));
+    store = store_new(TYPE, "s1", properties);
+    region = region_new(store, REGION_PAGES);
+    q = queue_new(region);
+    g_assert_cmpint(do_put(q, 0, 1, true), ==, REMOTE_STORE_OK);
+    g_assert_cmpint(do_get(q, 0, 1), ==, REMOTE_STORE_OK);
+    g_assert_cmpint(do_get(w.q, 0, 1), ==, REMOTE_STORE_MISSING);
+    queue_free(q);
+    remote_store_detach(region);
+    store_delete(store);
+    world_free(&w);
+}
+
 /*
  * Without the right to lock memory there is no RDMA, and the operator is told
  * which limit it is that he has to raise.
@@ -383,6 +411,7 @@ int main(int argc, char **argv)
     store_test_init(&argc, &argv);
     g_test_add_func("/remote-store-rdma/properties", test_properties);
     g_test_add_func("/remote-store-rdma/refusals", test_refusals);
+    g_test_add_func("/remote-store-rdma/device", test_device);
     g_test_add_func("/remote-store-rdma/memlock", test_memlock);
     g_test_add_func("/remote-store-rdma/killed", test_killed);
     g_test_add_func("/remote-store-rdma/killed-busy", test_killed_busy);
