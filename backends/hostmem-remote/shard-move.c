@@ -56,14 +56,6 @@ static void use_one(RemoteShard *s)
     qatomic_set(&s->mirror_kept, SHARD_KEPT);
 }
 
-void shard_in_flight(RemoteShard *s, int nr)
-{
-    qatomic_set(&s->in_flight, s->in_flight + nr);
-    if (!s->in_flight && s->when_idle) {
-        shard_kick(s);
-    }
-}
-
 void shard_idle_run(RemoteShard *s)
 {
     void (*fn)(RemoteShard *s) = s->when_idle;

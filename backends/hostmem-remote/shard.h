@@ -486,7 +486,13 @@ static inline bool shard_holds_back(const RemoteShard *s)
 }
 
 /** shard_in_flight: so many more requests are in flight, or less */
-void shard_in_flight(RemoteShard *s, int nr);
+static inline void shard_in_flight(RemoteShard *s, int nr)
+{
+    qatomic_set(&s->in_flight, s->in_flight + nr);
+    if (!s->in_flight && shard_holds_back(s)) {
+        shard_kick(s);
+    }
+}
 
 /** shard_idle_run: do what waits for the end of all requests, if that is now */
 void shard_idle_run(RemoteShard *s);
