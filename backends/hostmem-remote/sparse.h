@@ -13,7 +13,8 @@
  * sparse_new: reserve zeroed memory
  * @size: in bytes, above 0
  *
- * Takes no time and no memory to speak of, whatever @size is.
+ * Takes no time and no memory to speak of, whatever @size is; nor does a touch
+ * take more than a page, also where the host has large ones to give.
  * Returns: page-aligned, or %NULL if there is no address space (errno is set).
  */
 static inline void *sparse_new(size_t size)
@@ -21,7 +22,11 @@ static inline void *sparse_new(size_t size)
     void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-    return p == MAP_FAILED ? NULL : p;
+    if (p == MAP_FAILED) {
+        return NULL;
+    }
+    madvise(p, size, MADV_NOHUGEPAGE);
+    return p;
 }
 
 /** sparse_free: give it back; @p may be %NULL */
