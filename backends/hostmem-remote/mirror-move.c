@@ -64,9 +64,10 @@ bool mirror_move_done(RemoteStoreQueue *queue)
 
 bool mirror_move_failing(RemoteStoreQueue *queue, unsigned copy)
 {
-    const RemoteStoreMirror *mirror = mirror_queue(queue)->region->mirror;
+    const MirrorQueue *q = mirror_queue(queue);
 
-    return qatomic_read(&mirror->copies[copy].failing);
+    return qatomic_read(&q->region->mirror->copies[copy].failing) ||
+           (copy == MIRROR_FROM && qatomic_read(&q->nr_lost));
 }
 
 void mirror_move_pause(RemoteStoreQueue *queue, bool pause)

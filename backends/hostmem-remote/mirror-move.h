@@ -72,7 +72,14 @@ void mirror_move_retire(RemoteStoreQueue *queue, unsigned copy);
  */
 bool mirror_move_done(RemoteStoreQueue *queue);
 
-/** mirror_move_failing: did the last request to a copy fail?  Any thread */
+/**
+ * mirror_move_failing: is a copy of no use at the moment?
+ * @queue: the queue
+ * @copy: which
+ *
+ * Any thread.  The last request to it failed, or it is where pages are and some
+ * of them are not.
+ */
 bool mirror_move_failing(RemoteStoreQueue *queue, unsigned copy);
 
 /** mirror_move_pause: begin with no more pages, or do again */

@@ -54,6 +54,7 @@ typedef struct Task {
  * @check: bits of the copies of which this round reads all
  * @doubts: to be checked off when it has
  * @skip: bits of the copies that are left alone for the rest of the round
+ * @nr_lost: pages that no copy had that should
  * @blocked: the next page has a request on its way
  * @nr_busy: tasks on their way; read by any thread
  */
@@ -68,6 +69,7 @@ struct MirrorRebuild {
     unsigned check;
     uint64_t doubts[MIRROR_MAX];
     unsigned skip;
+    uint64_t nr_lost;
     bool blocked;
     unsigned nr_busy;
     uint8_t *mem;
@@ -204,6 +206,7 @@ static void task_end(Task *task)
     if (wrong) {
         mirror_lacking(q, wrong);
     }
+    rebuild->nr_lost += task->hopeless;
     mirror_release(q, task->req.page);
     qatomic_set(&rebuild->nr_busy, rebuild->nr_busy - 1);
     QSLIST_INSERT_HEAD(&rebuild->idle, task, next);
@@ -341,6 +344,7 @@ static void round_end(MirrorRebuild *rebuild)
     RemoteStoreMirror *mirror = q->region->mirror;
 
     rebuild->running = false;
+    qatomic_set(&q->nr_lost, rebuild->nr_lost);
     for (unsigned i = 0; i < mirror->nr; i++) {
         if (rebuild->check & ~rebuild->skip & (1u << i)) {
             mirror_checked(mirror, q, i, rebuild->doubts[i]);
@@ -389,6 +393,7 @@ static void round_begin(void *opaque)
     rebuild->running = true;
     rebuild->page = 0;
     rebuild->skip = 0;
+    rebuild->nr_lost = 0;
     rebuild->check = mirror_doubts(q->region->mirror, q, rebuild->doubts);
     q->lacking = false;
     qatomic_set(&q->parent.rebuild_total, q->region->nr_pages);

@@ -147,6 +147,8 @@ typedef bool MirrorKnown(void *opaque, uint64_t page, bool *stored,
  *     that another one has, or has one that nobody needs
  * @missed: bits of the copies of which that is so, as far as is known, since
  *     there was nothing to be done; read by any thread
+ * @nr_lost: pages that no copy had that should, in the last round; read by any
+ *     thread
  * @torn: there is something to be done, as far as is known; written under the
  *     mirror's lock
  * @checked: the doubts that this queue has seen to; likewise
@@ -170,6 +172,7 @@ struct MirrorQueue {
     MirrorRebuild *rebuild;
     bool lacking;
     unsigned missed;
+    uint64_t nr_lost;
     bool torn;
     uint64_t checked[MIRROR_MAX];
     QLIST_ENTRY(MirrorQueue) next;

@@ -196,7 +196,7 @@ typedef enum PagerMoveState {
 /** pager_move_state: how far the move is.  Main thread */
 PagerMoveState pager_move_state(RemotePager *pager);
 
-/** pager_move_failing: does the other store fail, and which.  Main thread */
+/** pager_move_failing: the store that is of no use, or %NULL.  Main thread */
 RemoteStore *pager_move_failing(RemotePager *pager);
 
 /** pager_move_turn_back: keep the store where the pages were.  Main thread */

@@ -87,8 +87,8 @@ static bool turn_back(SetStoreJob *job, RemoteStore *failing, Error **errp)
         return false;
     }
     if (failing) {
-        error_setg(errp, "store '%s' does not answer",
-                   remote_store_id(failing));
+        error_setg(errp, "store '%s' does not answer, or not with what it "
+                   "should", remote_store_id(failing));
     }
     pager_move_turn_back(job_pager(job));
     return true;

@@ -238,6 +238,28 @@ static void test_target_fails(void)
     qtest_quit(qts);
 }
 
+/*
+ * If this fails, a job goes on for ever because of a page that is not where it
+ * should be.
+ */
+static void test_source_lies(void)
+{
+    QTestState *qts = rm_start(FAULTY "-object remote-store-ram,id=s1 "
+                               RAM0 ",cache-size=2M,store=f0");
+    g_autofree char *error = NULL;
+
+    rm_write_pages(qts, 0, NR, 1);
+    rm_set_fault(qts, "corrupt-rate", 1);
+    move_start(qts, "s1");
+    error = move_end(qts);
+    g_assert_nonnull(strstr(error, "store 'f0' does not answer, or not with"));
+    assert_store(qts, "f0");
+    g_assert_cmpuint(store_pages(qts, "s1"), ==, 0);
+    rm_set_fault(qts, "corrupt-rate", 0);
+    rm_check_pages(qts, 0, NR, 1);
+    qtest_quit(qts);
+}
+
 /* If this fails, an operator is left alone with a mistake. */
 static void test_refused(void)
 {
@@ -272,6 +294,7 @@ int main(int argc, char **argv)
         { "move/often", test_move_often },
         { "move/cancel", test_cancel },
         { "move/target-fails", test_target_fails },
+        { "move/source-lies", test_source_lies },
         { "move/refused", test_refused },
         { }
     };

@@ -116,6 +116,24 @@ static void wait_rebuilt(Fixture *f)
     }
 }
 
+/* Until it is known how far the rebuilding is. */
+static void wait_progress(RemoteStore *store)
+{
+    int64_t end = g_get_monotonic_time() + PATIENT_MS * 1000ll;
+
+    for (;;) {
+        g_autoptr(RemoteStoreInfo) info = remote_store_query(store);
+
+        if (info->rebuild) {
+            g_assert_cmpuint(info->rebuild->total_progress, ==, PAGES);
+            g_assert_cmpuint(info->rebuild->current_progress, <=, PAGES);
+            return;
+        }
+        g_assert_cmpint(g_get_monotonic_time(), <, end);
+        g_usleep(10000);
+    }
+}
+
 /* If this fails, one store that fails is one too many. */
 static void test_one_fails(Fixture *f, gconstpointer opaque)
 {
@@ -125,6 +143,7 @@ static void test_one_fails(Fixture *f, gconstpointer opaque)
     put_all(f, 2);
     get_all(f, 2);
     g_assert_cmpint(status_of(f->store), ==, REMOTE_STORE_STATUS_DEGRADED);
+    wait_progress(f->store);
     set_rate(f, 0, "error-rate", 0);
 }
 
