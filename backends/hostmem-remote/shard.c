@@ -448,6 +448,8 @@ static void shard_quiesce(void *opaque)
     if (s->gather) {
         gather_stop(s->gather);
     }
+    /* What held requests back would hold back discards, too. */
+    s->when_idle = NULL;
     s->stopping = true;
 }
 
