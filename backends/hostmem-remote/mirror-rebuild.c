@@ -25,6 +25,8 @@
 #define ROUND_MS 500
 /* Words of bitmaps to look at before requests have their turn: some us. */
 #define SCAN_WORDS 2048
+/* The same if each page has to be asked about. */
+#define LEARN_WORDS 64
 
 /*
  * One page on its way.
@@ -344,6 +346,8 @@ static void round_end(MirrorRebuild *rebuild)
     RemoteStoreMirror *mirror = q->region->mirror;
 
     rebuild->running = false;
+    /* All pages were met: those that are not known are not of this queue. */
+    q->known = NULL;
     qatomic_set(&q->nr_lost, rebuild->nr_lost);
     for (unsigned i = 0; i < mirror->nr; i++) {
         if (rebuild->check & ~rebuild->skip & (1u << i)) {
@@ -363,7 +367,7 @@ static void run_bh(void *opaque)
 {
     MirrorRebuild *rebuild = opaque;
     MirrorQueue *q = rebuild->q;
-    unsigned words = SCAN_WORDS;
+    unsigned words = q->known ? LEARN_WORDS : SCAN_WORDS;
     unsigned begun = 0;
 
     if (!rebuild->running || rebuild->stopping) {
