@@ -25,6 +25,7 @@ def make_payload(directory, **symbols):
     return image
 
 
-def boot_from(image):
-    """Command line that boots a disk image and leaves it as it is."""
-    return ['-drive', f'file={image},format=raw,if=ide,snapshot=on']
+def boot_from(image, bus='ide'):
+    """Command line for a disk image that is left as it is, to boot from if it
+    is on the IDE bus."""
+    return ['-drive', f'file={image},format=raw,if={bus},snapshot=on']

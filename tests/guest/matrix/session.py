@@ -24,6 +24,12 @@ CACHE = MIB
 POLL_SECONDS = 0.05
 
 
+def busy_payload(directory):
+    """What the guest boots."""
+    return make_payload(directory, PAGES=PAGES, WORDS=WORDS, ROUNDS=FOR_EVER,
+                        BEAT=BEAT)
+
+
 class Session(contextlib.ExitStack):
     """A machine and the leaves of its store. The first leaf is the one that
     fails."""
@@ -40,8 +46,7 @@ class Session(contextlib.ExitStack):
 
     def _start(self, row, fault):
         directory = self.enter_context(lib.work_directory())
-        image = make_payload(directory, PAGES=PAGES, WORDS=WORDS,
-                             ROUNDS=FOR_EVER, BEAT=BEAT)
+        image = busy_payload(directory)
         for number, leaf in enumerate(row.leaves):
             place = directory / str(number)
             place.mkdir()
@@ -142,10 +147,10 @@ class Session(contextlib.ExitStack):
         return event
 
     def try_in_vain(self):
-        """A command to go on leads to another stop."""
+        """A command to go on leads to another stop. Returns its event."""
         self.machine.qmp.forget_events()
         self.machine.qmp.command('cont')
-        self.wait_error()
+        return self.wait_error()
 
     def check_monitor(self):
         """An operator can look and act while the store is lost."""
@@ -165,19 +170,32 @@ class Session(contextlib.ExitStack):
 
 class Sessions:
     """One guest after the other on a row's store, each for as many faults as
-    it survives."""
+    it survives. make(row, fault) makes one."""
 
-    def __init__(self, row):
+    def __init__(self, row, make=Session):
         self.row = row
+        self.make = make
         self.key = None
         self.session = None
+
+    def try_cell(self, fault, outcome):
+        """One cell. A guest that has been of use is used for the next one."""
+        try:
+            session = self.get(fault)
+            survived = outcome.check(session, fault)
+            session.check_records()
+            if not survived:
+                self.retire()
+        except BaseException as error:
+            self.fail(error)
+            raise
 
     def get(self, fault):
         """A guest that is busy on a store that is going to fail like that."""
         key = self.row.leaves[0].key(fault)
         if not self.session or self.key != key:
             self.drop()
-            self.session = Session(self.row, fault)
+            self.session = self.make(self.row, fault)
             self.key = key
             if key != fault.name:
                 self.session.go_on()

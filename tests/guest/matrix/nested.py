@@ -1,0 +1,197 @@
+"""A guest on remote-store-rdma, in a guest that has the RDMA device, the
+memory server and a QEMU of its own.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+import contextlib
+import shlex
+import socket
+
+import lib
+from console import Console
+from lib import MIB, STEP_SECONDS, Machine, require
+from matrix.faults import EMPTIED, FULL
+from matrix.leaves import Leaf
+from matrix.rdma import CELLS
+from matrix.session import CACHE, SIZE, Session, busy_payload
+from payload import boot_from
+from qmp import Qmp, QmpClosed, QmpError, QmpTimeout
+
+GUEST = lib.ROOT / 'build' / 'rdma-guest'
+HOST_SIZE = 1024 * MIB
+
+# As rdma-tasks has them.
+ADDRESS = '10.99.0.1'
+DEVICE = 'dummy0'
+
+SERVER = f'{ADDRESS}:7471'
+
+# What is sent to the device's address finds a way, but as nobody has it any
+# more, the device drops it. Without a way, the device in software fails for
+# good, as no hardware does.
+WAY = f'local {ADDRESS} dev {DEVICE} table local metric 1 src 10.99.0.2'
+CUT_COMMAND = (f'ip addr add 10.99.0.2/32 dev {DEVICE} && ip route add {WAY} '
+               f'&& ip addr del {ADDRESS}/24 dev {DEVICE}')
+MEND_COMMAND = (f'ip addr add {ADDRESS}/24 dev {DEVICE} && ip route del {WAY} '
+                f'&& ip addr del 10.99.0.2/32 dev {DEVICE}')
+
+# An emulated CPU of an emulated CPU answers in time.
+TIMEOUT_MS = 10000
+
+
+def boot_guest(task, extra=(), **params):
+    """A guest with an RDMA device that does one task."""
+    return Machine(lib.guest_kernel(task, params, GUEST / 'all.cpio',
+                                    GUEST / 'vmlinux'),
+                   HOST_SIZE, cpus=2, plain=True, extra=extra)
+
+
+class Host(contextlib.ExitStack):
+    """A guest in which others run, one after the other. It has serial ports
+    for the monitor and the console of those."""
+    wires = ('qmp', 'console')
+
+    def __init__(self):
+        super().__init__()
+        self.directory = self.enter_context(lib.work_directory())
+        extra = boot_from(busy_payload(self.directory), 'virtio')
+        for number, name in enumerate(self.wires, 1):
+            path = self.directory / name
+            extra += ['-chardev', f'socket,id=inner-{name},path={path},'
+                      'server=on,wait=off',
+                      '-device', f'isa-serial,index={number},'
+                      f'chardev=inner-{name}']
+        self.machine = self.enter_context(boot_guest('rdma_shell', extra))
+        self.machine.console.expect('GUEST: listens', STEP_SECONDS)
+
+    def run(self, command):
+        """Run a command of its shell."""
+        self.machine.console.send(command)
+        status = self.machine.console.expect(r'GUEST: returned (\d+)',
+                                             STEP_SECONDS)[1]
+        require(status == '0', f'{command}: status {status}')
+
+    def connect(self, name):
+        """The other end of one of its serial ports."""
+        sock = socket.socket(socket.AF_UNIX)
+        sock.connect(str(self.directory / name))
+        return sock
+
+
+class Inner(Machine):
+    """A machine in that guest, with the methods of any other."""
+
+    # pylint: disable-next=super-init-not-called
+    def __init__(self, host, store):
+        self.host = host
+        self.size = SIZE
+        self.cache = CACHE
+        self.plain = False
+        self.peak_local = 0
+        self.process = host.machine.process
+        self.arguments = [
+            'qemu-system-x86_64', '-L', '/firmware', '-nodefaults',
+            '-no-user-config', '-display', 'none', '-no-reboot',
+            '-machine', 'pc,memory-backend=ram0', '-accel', 'tcg',
+            # Firmware of which there is no copy in that guest
+            '-global', 'apic-common.vapic=off',
+            '-m', str(SIZE // MIB), *lib.remote_ram(SIZE, CACHE, store),
+            *boot_from('/dev/vda'),
+            '-chardev', 'serial,id=qmp,path=/dev/ttyS1',
+            '-mon', 'chardev=qmp,mode=control', '-serial', '/dev/ttyS2']
+        qmp, self.console = host.connect('qmp'), Console(
+            host.connect('console'))
+        host.run(shlex.join(self.arguments) + ' & vm=$!')
+        self.qmp = Qmp(qmp, STEP_SECONDS)
+
+    def __exit__(self, kind, error, trace):
+        if isinstance(error, Exception):
+            self._describe()
+        self.kill()
+        self.qmp.sock.close()
+        self.console.sock.close()
+
+    def messages(self):
+        """What QEMU said, on the console of the guest that it is in."""
+        return '\n'.join(self.host.machine.console.tail())
+
+    def kill(self):
+        """End QEMU, if it has not ended."""
+        self.host.run('kill -9 $vm 2>/dev/null; wait $vm; true')
+
+    def quit(self, seconds=STEP_SECONDS):
+        """End QEMU by its monitor; returns whether that worked."""
+        with contextlib.suppress(QmpClosed, QmpTimeout, QmpError):
+            self.qmp.command('quit')
+        self.host.run('wait $vm')
+        return True
+
+
+class OnRdma(Leaf):
+    """A memory server in that guest."""
+    kind = 'remote-store-rdma'
+    outcomes = CELLS
+
+    # Less than what the guest needs, and more; in bytes.
+    small, large = 2 * MIB, 64 * MIB
+
+    @staticmethod
+    def key(fault):
+        return (fault.name if fault in (FULL, EMPTIED)
+                else Leaf.key(fault))
+
+    def __init__(self, host, fault):
+        super().__init__(None, fault)
+        self.host = host
+        self.size = self.small if fault is FULL else self.large
+        self.start()
+        self.callback(self.kill)
+
+    def start(self):
+        """Start it; it has no pages then. Slabs are small, since it takes
+        this CPU long to make one."""
+        self.host.run(f'qemu-memory-server --listen {SERVER} --limit '
+                      f'{self.size} --slab-size 256K & server=$!; sleep 1')
+
+    def kill(self):
+        """End it at once."""
+        self.host.run('kill -9 $server; wait $server; true')
+
+    def driver(self):
+        return {'qom-type': self.kind, 'server': SERVER,
+                'request-timeout-ms': TIMEOUT_MS}
+
+    def cut(self, _, begin):
+        """Nothing reaches the device, or everything again."""
+        self.host.run(CUT_COMMAND if begin else MEND_COMMAND)
+
+    def full(self, *_):
+        """From the beginning, and for good."""
+
+    def killed(self, _, begin):
+        """It is gone, or back."""
+        if begin:
+            self.kill()
+        else:
+            self.start()
+
+    def emptied(self, _, begin):
+        """It is gone and back."""
+        if begin:
+            self.kill()
+            self.start()
+
+
+class NestedSession(Session):
+    """A guest in that guest that is busy."""
+
+    def __init__(self, host, row, fault):
+        self.host = host
+        super().__init__(row, fault)
+
+    def _start(self, row, fault):
+        leaf, = row.leaves
+        self.leaves = [self.enter_context(leaf(self.host, fault))]
+        self.machine = self.enter_context(Inner(self.host,
+                                                self.leaves[0].store()))
