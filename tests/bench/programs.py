@@ -27,7 +27,8 @@ COMMON = ['histogram.c', 'options.c', 'touch-set.c']
 PROGRAMS = {
     'uffd-floor': ['uffd-floor.c', 'uffd.c', 'placement.c', 'toucher.c',
                    *COMMON],
-    'store-floor': ['store-floor.c', 'placement.c', *COMMON, '-lmemcached'],
+    'store-floor': ['store-floor.c', 'bare-memcached.c', 'bare-block.c',
+                    'placement.c', *COMMON, '-lmemcached'],
     'toucher.so': ['preload.c', 'ranges.c', 'toucher.c', *COMMON, '-fPIC',
                    '-shared'],
 }
