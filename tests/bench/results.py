@@ -30,6 +30,13 @@ import statistics
 GOALS = {
     'fault-ram': ('<=', 1.3),
     'fault-memcached': ('<=', 1.2),
+    'fault-block-nbd': ('<=', 1.2),
+    'fault-block-file': ('<=', 1.2),
+    'fault-rdma': ('<=', 1.2),
+    # 1.2 times as long.
+    'scan-memcached': ('>=', 0.83),
+    'scan-block-nbd': ('>=', 0.83),
+    'scan-block-file': ('>=', 0.83),
     'touch25-zram': ('>=', 1.0),
     'touch25-nbd': ('>=', 3),
     'scan25-prefetch': ('>=', 4),
@@ -46,8 +53,8 @@ COMPARISONS = {'<=': operator.le, '>=': operator.ge}
 class Row:
     """One line of the results.
 
-    Names of samples may contain "*": of all that match, the one with the
-    lowest median is meant.
+    Names of samples may contain "*": of all that match, the best one is
+    meant, by its median: lowest for times, highest for throughputs.
     """
 
     id: str
@@ -95,7 +102,8 @@ class Samples:
     def find(self, pattern):
         """The name that is meant by a pattern, or None."""
         names = fnmatch.filter(self.values, pattern)
-        return min(names, key=self.median, default=None)
+        best = max if pattern.endswith('.mbps') else min
+        return best(names, key=self.median, default=None)
 
     def problem(self, pattern):
         """Why nothing matches a pattern."""

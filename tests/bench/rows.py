@@ -45,6 +45,62 @@ def _host_rows():
               'backend as large as the set', ('fault-ram.mean',))
 
 
+# Stores on servers and disks: name, what it is, its bare client, what that is.
+STORES = (
+    ('memcached', 'memcached', 'get', 'libmemcached get'),
+    ('block-nbd', 'NBD server in memory', 'nbd', 'NBD read'),
+    ('block-file', 'file with O_DIRECT', 'file', 'pread'),
+)
+
+
+def _store_rows():
+    for name, words, bare, client in STORES[1:]:
+        for figure, what in (('p50', f'p50 of a demand fault, {words}, cache '
+                              'full and evicting, all on one CPU'),
+                             ('p99', 'the same, p99')):
+            yield Row(f'fault-{name}' + ('-p99' if figure == 'p99' else ''),
+                      what, 'us', f'fault-{name}.{figure}',
+                      f'{FLOOR} + {client}',
+                      (f'floor-copy-same.{figure}', f'store-{bare}.{figure}'))
+    yield Row('fault-rdma', 'p50 of a demand fault, RDMA', 'us',
+              'fault-rdma.p50', f'{FLOOR}, {BEST}', ('floor-copy-*.p50',))
+    for name, words, peer, against in (
+            ('crypt', 'encrypted, in-process store', 'in-process store',
+             'ram'),
+            ('stripe', 'two in-process stores', 'one in-process store',
+             'ram'),
+            ('mirror', 'two memcached, all on one CPU', 'one memcached',
+             'memcached')):
+        for figure, suffix in (('p50', ''), ('p99', '-p99')):
+            yield Row(f'fault-{name}{suffix}',
+                      f'{figure} of a demand fault, {words}', 'us',
+                      f'fault-{name}.{figure}', peer,
+                      (f'fault-{against}.{figure}',))
+    for name, words in (('crypt', 'encrypted, in-process store'),
+                        ('mirror', 'two in-process stores')):
+        yield Row(f'write-{name}', f'faults/s that write, {words}', '1/s',
+                  f'fault-{name}-write.rate', 'in-process store',
+                  ('fault-ram-write.rate',))
+
+
+def _scan_rows():
+    yield Row('scan-ram', 'sequential scan, in-process store', 'MB/s',
+              'scan-ram.mbps', 'copies in memory', ('store-scan-ram-*.mbps',))
+    for name, words, bare, client in STORES:
+        bare = name if bare == 'get' else bare
+        yield Row(f'scan-{name}', f'sequential scan, {words}', 'MB/s',
+                  f'scan-{name}.mbps', f'{client} of 64 pages, {BEST}',
+                  (f'store-scan-{bare}-*.mbps',))
+    yield Row('scan-rdma', 'sequential scan, RDMA', 'MB/s', 'scan-rdma.mbps')
+    for name, words in (('crypt', 'encrypted, in-process store'),
+                        ('stripe', 'pool of two in-process stores'),
+                        ('mirror', 'mirror of two in-process stores')):
+        sample = 'mirror-ram' if name == 'mirror' else name
+        yield Row(f'scan-{name}', f'sequential scan, {words}', 'MB/s',
+                  f'scan-{sample}.mbps', 'in-process store',
+                  ('scan-ram.mbps',))
+
+
 def _floor_rows():
     places = {'same': 'both on one CPU', 'split': 'on two CPUs',
               'spin': 'on two CPUs, polling', 'free': 'anywhere'}
@@ -103,7 +159,8 @@ def _slowdown(name, what, workload, percent):
                (f'{workload}.remote.100',), inverse=rate)
 
 
-ROWS = [*_host_rows(), *_guest_rows(), *_floor_rows()]
+ROWS = [*_host_rows(), *_store_rows(), *_scan_rows(), *_guest_rows(),
+        *_floor_rows()]
 
 # Percent of the working set that is local, as in names of samples.
 SHARES = {100: 1, 50: 0.5, 25: 0.25, 12: 0.125}
