@@ -8,7 +8,9 @@ are stopped.
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 
+import collections
 import contextlib
+import os
 
 import guest as guests
 from rows import SHARES
@@ -85,7 +87,7 @@ class Stage:
         self.resources = contextlib.ExitStack()
 
     def boot(self):
-        """Begin to boot all guests."""
+        """Begin to boot one guest after the other; gives their keys."""
         for turn in self.turns:
             key = turn.guest()
             if key in self.machines:
@@ -96,11 +98,11 @@ class Stage:
             self.machines[key] = machine
             self.progress(turn.program, f'starting a guest on {turn.peer}')
             self._guarded(key, lambda machine: machine.boot())
+            yield key
 
-    def wait_booted(self):
-        """Wait until all of them have, or are of no use."""
-        for key in list(self.machines):
-            self._guarded(key, lambda machine: machine.wait_booted())
+    def wait_booted(self, key):
+        """Wait until a guest has booted, or is of no use."""
+        self._guarded(key, lambda machine: machine.wait_booted())
 
     def measure(self, runs):
         """Take all turns, so many times."""
@@ -177,13 +179,27 @@ def stages(names):
     return list(groups.values())
 
 
-def boot_together(made, quick):
-    """Stages whose guests boot at the same time: of small guests all, for the
-    sake of time. Those of a full run would take too much memory."""
+def open_together(made, quick):
+    """Stages whose guests are there at the same time, for the sake of time:
+    all of a quick run. Those of a full run would take too much memory."""
     crowd = [stage for stage in made
              if quick and stage.turns[0].kind not in ALONE]
     return [crowd] * bool(crowd) + [[stage] for stage in made
                                     if stage not in crowd]
+
+
+def boot(group):
+    """Boot all guests, but only as many at once as there are CPUs: a kernel
+    that has to wait for one gets a wrong idea of its clock."""
+    waiting = collections.deque()
+    for stage in group:
+        for key in stage.boot():
+            waiting.append((stage, key))
+            if len(waiting) == len(os.sched_getaffinity(0)):
+                first, key = waiting.popleft()
+                first.wait_booted(key)
+    for stage, key in waiting:
+        stage.wait_booted(key)
 
 
 def measure(names, quick, runs, samples, progress):
@@ -195,12 +211,10 @@ def measure(names, quick, runs, samples, progress):
             samples.lack(name, problem)
         return
     made = [Stage(turns, quick, samples, progress) for turns in stages(names)]
-    for group in boot_together(made, quick):
+    for group in open_together(made, quick):
         with contextlib.ExitStack() as stack:
             for stage in group:
                 stack.enter_context(stage.resources)
-                stage.boot()
-            for stage in group:
-                stage.wait_booted()
+            boot(group)
             for stage in group:
                 stage.measure(runs)

@@ -4,6 +4,7 @@ and the pager of a QEMU whose memory is touched by threads inside of it.
 
   host.py floor copy|move [NAME=VALUE...]
   host.py store-floor ram|memcached|nbd|file [NAME=VALUE...]
+  host.py block-layer nbd|file
   host.py fault [NAME=VALUE...]
   host.py scan [NAME=VALUE...]
   host.py shards [shards=N] [NAME=VALUE...]
@@ -32,11 +33,13 @@ SPDX-License-Identifier: GPL-2.0-or-later
 import argparse
 import contextlib
 import json
+import os
+import re
 import sys
 
-from programs import bytes_of, run
-from stores import disk_file, nbd_server, server_mebibytes
-from touched import CACHE, SIZE, touched_qemu
+from programs import bytes_of, call, run
+from stores import disk_file, nbd_server, open_store, server_mebibytes
+from touched import CACHE, SIZE, place, touched_qemu
 
 import lib
 from lib import MIB, PAGE, Failure, Skip, require
@@ -44,6 +47,8 @@ from memcached import Memcached
 
 # Where the two sides of a floor can run; the best one counts.
 PLACEMENTS = ('same', 'split', 'spin', 'free')
+
+IMG = str(lib.ROOT / 'build' / 'qemu-img')
 
 
 # --- floors ----------------------------------------------------------------
@@ -84,6 +89,26 @@ def store_floor(store, op='get', placement='same', **options):
         return run('store-floor', store, options)
     with bare_server(store, bytes_of(options['set'])) as server:
         return run('store-floor', store, {**server, **options})
+
+
+def block_layer(store, size=SIZE // 4, count=100000):
+    """Reads of a page, one after the other and far apart, by QEMU's block
+    layer: what the pager has from it, without the pager."""
+    def bench(*options):
+        return ['taskset', '-c', cpu, IMG, 'bench', *map(str, options), disk]
+
+    cpu = str(min(os.sched_getaffinity(0)))
+    with lib.work_directory() as directory, \
+            open_store(f'block-{store}', directory, size) as opened:
+        disk = f'json:{json.dumps(opened.nodes[0])}'
+        for pid in opened.pids:
+            place(pid, {int(cpu)})
+        # What was never written might be read without looking.
+        call(bench('-w', '-s', 64 * PAGE, '-c', size // (64 * PAGE)))
+        said = call(bench('-d', 1, '-s', PAGE, '-S', 257 * PAGE, '-c', count))
+    seconds = float(re.search(r'completed in ([0-9.]+) s', said)[1])
+    return {'seconds': seconds,
+            'all': {'count': count, 'mean': seconds / count * 1e9}}
 
 
 # --- the pager -------------------------------------------------------------
@@ -140,7 +165,8 @@ def summary(answer):
             times = answer[name]
             lines.append(f"{name:7s} {times['count']:8d}  " + '  '.join(
                 f"{key} {times[key] / 1000:.2f}" for key in
-                ('p50', 'p90', 'p99', 'p999', 'mean', 'max')) + ' us')
+                ('p50', 'p90', 'p99', 'p999', 'mean', 'max')
+                if key in times) + ' us')
     count = max(answer['all']['count'], 1)
     rest = {key: value for key, value in answer.items()
             if key not in ('faults', 'hits', 'all', 'pager')}
@@ -193,6 +219,8 @@ def by_hand(command, words):
         options = dict(word.split('=', 1) for word in words[1:])
         return (floor if command == 'floor' else store_floor)(words[0],
                                                               **options)
+    if command == 'block-layer':
+        return block_layer(*words)
     options = _split_options(words)
     if command == 'shards':
         return shards(options.pop('shards', 1), **options)

@@ -21,15 +21,17 @@ SECONDS = {False: 3, True: 0.5}
 # For scans, the cache is just large enough that the longest stretches are
 # fetched; to fill more would take longer than to measure.
 SCAN_SIZE = {False: 256 * MIB, True: 128 * MIB}
+# Pages in one answer, and in one request to a bare store.
+BATCH = 64
 TIB = 1 << 40
 
 TIMES = ('p50', 'p99', 'mean')
 FIGURES = (*TIMES, 'rate', 'mbps')
 
-# What a quick run has no time for, though it could be the best of several.
-# None of them was in any run.
+# What a quick run has no time for. Placements could be the best of several;
+# none of these was in any run.
 ONLY_FULL = ('floor-copy-split', 'floor-move-split', 'floor-move-free',
-             'store-get-split', 'store-put')
+             'store-get-split', 'store-put', 'layer-nbd', 'layer-file')
 
 
 def _touched(quick, **touch):
@@ -55,6 +57,12 @@ def _store(operation, placement, store='memcached'):
     return job
 
 
+def _block_layer(store):
+    def job(quick):
+        return host.block_layer(store, SIZE[quick] // 4, COUNT[quick])
+    return job
+
+
 def _bare_scan(store, placement):
     def job(quick):
         return host.store_floor(store, 'scan', placement,
@@ -70,6 +78,14 @@ def _fault(store, same=False, **touch):
         if same:
             options['pin'] = min(os.sched_getaffinity(0))
         return host.fault(store, **options)
+    return job
+
+
+def _floor_scan(placement):
+    def job(quick):
+        return host.floor('copy', placement, pattern='sequential',
+                          ahead=BATCH, set=SCAN_SIZE[quick], count=0,
+                          seconds=SECONDS[quick])
     return job
 
 
@@ -119,13 +135,16 @@ def _over_there():
     for store in ('nbd', 'file'):
         yield f'fault-block-{store}', _fault(f'block-{store}', same=True)
         yield f'store-{store}', _store('get', 'same', store)
+        yield f'layer-{store}', _block_layer(store)
     yield 'fault-rdma', _fault('rdma')
 
 
 def _scans():
+    for place in ('same', 'free'):
+        yield f'floor-scan-{place}', _floor_scan(place)
+    yield 'store-scan-ram-same', _bare_scan('ram', 'same')
     for store in ('ram', 'crypt', 'stripe', 'mirror-ram'):
         yield f'scan-{store}', _scan(store)
-    yield 'store-scan-ram-same', _bare_scan('ram', 'same')
     for store, bare in (('memcached', 'memcached'), ('block-nbd', 'nbd'),
                         ('block-file', 'file')):
         yield f'scan-{store}', _scan(store)
@@ -152,12 +171,14 @@ def measure(job, quick, samples):
     answer = JOBS[job](quick)
     times = answer.get('faults', answer['all'])
     mbps = answer['all']['count'] * PAGE / 1e6 / answer['seconds']
-    for figure in TIMES:
+    for figure in filter(times.get, TIMES):
         samples.add(f'{job}.{figure}', times[figure] / 1000)
     samples.add(f'{job}.rate', times['count'] / answer['seconds'])
     samples.add(f'{job}.mbps', mbps)
-    samples.add_distribution(job, times['buckets'])
     if 'scan' in job:
         return f'{mbps:.4g} MB/s'
+    if 'buckets' not in times:
+        return f"mean {times['mean'] / 1000:.2f} us"
+    samples.add_distribution(job, times['buckets'])
     return (f"p50 {times['p50'] / 1000:.2f} us, "
             f"p99 {times['p99'] / 1000:.2f} us")

@@ -84,13 +84,13 @@ def _store_rows():
 
 
 def _scan_rows():
-    yield Row('scan-ram', 'sequential scan, in-process store', 'MB/s',
-              'scan-ram.mbps', 'copies in memory', ('store-scan-ram-*.mbps',))
-    for name, words, bare, client in STORES:
-        bare = name if bare == 'get' else bare
+    stores = (('ram', 'in-process store', 'ram', 'copies in memory'), *STORES)
+    for name, words, bare, client in stores:
+        bare = 'memcached' if bare == 'get' else bare
         yield Row(f'scan-{name}', f'sequential scan, {words}', 'MB/s',
-                  f'scan-{name}.mbps', f'{client} of 64 pages, {BEST}',
-                  (f'store-scan-{bare}-*.mbps',))
+                  f'scan-{name}.mbps', f'{FLOOR} + {client}, 64 pages each',
+                  ('floor-scan-*.mbps', f'store-scan-{bare}-*.mbps'),
+                  serial=True)
     yield Row('scan-rdma', 'sequential scan, RDMA', 'MB/s', 'scan-rdma.mbps')
     for name, words in (('crypt', 'encrypted, in-process store'),
                         ('stripe', 'pool of two in-process stores'),
@@ -110,9 +110,18 @@ def _floor_rows():
     for place, words in places.items():
         yield Row(f'floor-move-{place}', 'p50 of a bare fault with eviction, '
                   f'{words}', 'us', f'floor-move-{place}.p50')
+    for place in ('same', 'free'):
+        yield Row(f'floor-scan-{place}', 'bare faults in order, 64 pages '
+                  f'each, {places[place]}', 'MB/s',
+                  f'floor-scan-{place}.mbps')
     for place in ('same', 'split', 'free'):
         yield Row(f'store-get-{place}', 'p50 of a get by libmemcached, '
                   f'{places[place]}', 'us', f'store-get-{place}.p50')
+    for store, words, client in (('nbd', 'NBD server', 'NBD read'),
+                                 ('file', 'file', 'pread')):
+        yield Row(f'layer-{store}', 'mean of a read by QEMU\'s block layer, '
+                  f'{words}, all on one CPU', 'us', f'layer-{store}.mean',
+                  client, (f'store-{store}.mean',))
     yield Row('store-put', 'p50 of a set by libmemcached, both on one CPU',
               'us', 'store-put.p50')
 
