@@ -174,11 +174,13 @@ static void start_handler(Floor *floor, unsigned index)
 static void take_away(void *opaque, const uint32_t *pages, unsigned nr)
 {
     Floor *floor = opaque;
-    unsigned run;
+    unsigned run = 1;
 
     for (unsigned i = 0; !floor->move && i < nr; i += run) {
-        for (run = 1; floor->ahead > 1 && i + run < nr &&
-             pages[i + run] == pages[i] + run; run++) {
+        run = 1;
+        while (floor->ahead > 1 && i + run < nr &&
+               pages[i + run] == pages[i] + run) {
+            run++;
         }
         madvise(touch_set_page(&floor->set, pages[i]), run * PAGE_BYTES,
                 MADV_DONTNEED);
