@@ -8,7 +8,9 @@ are stopped.
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 
+import collections
 import contextlib
+import os
 
 import guest as guests
 from rows import SHARES
@@ -30,6 +32,10 @@ ALONE = ('file',)
 # How long a workload runs that has no end of its own, in s; before that, as
 # long without being measured, whenever its memory has changed.
 SECONDS = {False: 4, True: 1}
+
+# How long it runs each time before it is measured; None: as the program has
+# it. With little data, and after the above, less is enough.
+WARMUP = {False: None, True: 0.3}
 
 PREFETCH = 'adaptive'
 
@@ -53,6 +59,8 @@ class Turn:
         if self.prefetch:
             machine.set_prefetch(self.prefetch)
         options = {'seconds': SECONDS[quick]} if self.lasts() else {}
+        if self.lasts() and WARMUP[quick] is not None:
+            options['warmup'] = WARMUP[quick]
         requests = WORKLOADS[self.workload].options.get('requests')
         if requests and quick:
             options['requests'] = requests // 4
@@ -75,7 +83,26 @@ class Stage:
         self.samples = samples
         self.progress = progress
         self.machines = {}
+        self.open = set()
         self.resources = contextlib.ExitStack()
+
+    def boot(self):
+        """Begin to boot one guest after the other; gives their keys."""
+        for turn in self.turns:
+            key = turn.guest()
+            if key in self.machines:
+                continue
+            machine = guests.open_guest(turn.kind, turn.program, self.quick,
+                                        **turn.options)
+            self.resources.callback(machine.close)
+            self.machines[key] = machine
+            self.progress(turn.program, f'starting a guest on {turn.peer}')
+            self._guarded(key, lambda machine: machine.boot())
+            yield key
+
+    def wait_booted(self, key):
+        """Wait until a guest has booted, or is of no use."""
+        self._guarded(key, lambda machine: machine.wait_booted())
 
     def measure(self, runs):
         """Take all turns, so many times."""
@@ -99,17 +126,13 @@ class Stage:
         self.progress(f'{self.turns[0].program} {key[0]}', str(problem))
 
     def _open(self, turn):
+        """Have its program set up, once, and warm up."""
         key = turn.guest()
-        if key in self.machines:
+        if key in self.open:
             return
-        try:
-            self.progress(turn.program, f'starting a guest on {turn.peer}')
-            self.machines[key] = self.resources.enter_context(
-                guests.open_guest(turn.kind, turn.program, self.quick,
-                                  **turn.options))
-            self._warm(turn)
-        except (guests.Skip, *guests.ERRORS) as problem:
-            self._lack(key, problem)
+        self.open.add(key)
+        self._guarded(key, self.resources.enter_context)
+        self._warm(turn)
 
     def _measure_share(self, turns, runs):
         for key in {turn.guest(): None for turn in turns}:
@@ -142,7 +165,7 @@ class Stage:
         if self.machines[key]:
             try:
                 action(self.machines[key])
-            except guests.ERRORS as problem:
+            except (guests.Skip, *guests.ERRORS) as problem:
                 self._lack(key, problem)
 
 
@@ -156,6 +179,29 @@ def stages(names):
     return list(groups.values())
 
 
+def open_together(made, quick):
+    """Stages whose guests are there at the same time, for the sake of time:
+    all of a quick run. Those of a full run would take too much memory."""
+    crowd = [stage for stage in made
+             if quick and stage.turns[0].kind not in ALONE]
+    return [crowd] * bool(crowd) + [[stage] for stage in made
+                                    if stage not in crowd]
+
+
+def boot(group):
+    """Boot all guests, but only as many at once as there are CPUs: a kernel
+    that has to wait for one gets a wrong idea of its clock."""
+    waiting = collections.deque()
+    for stage in group:
+        for key in stage.boot():
+            waiting.append((stage, key))
+            if len(waiting) == len(os.sched_getaffinity(0)):
+                first, key = waiting.popleft()
+                first.wait_booted(key)
+    for stage, key in waiting:
+        stage.wait_booted(key)
+
+
 def measure(names, quick, runs, samples, progress):
     """Take all samples with these names."""
     try:
@@ -164,5 +210,11 @@ def measure(names, quick, runs, samples, progress):
         for name in names:
             samples.lack(name, problem)
         return
-    for turns in stages(names):
-        Stage(turns, quick, samples, progress).measure(runs)
+    made = [Stage(turns, quick, samples, progress) for turns in stages(names)]
+    for group in open_together(made, quick):
+        with contextlib.ExitStack() as stack:
+            for stage in group:
+                stack.enter_context(stage.resources)
+            boot(group)
+            for stage in group:
+                stage.measure(runs)

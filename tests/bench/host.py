@@ -3,15 +3,19 @@
 and the pager of a QEMU whose memory is touched by threads inside of it.
 
   host.py floor copy|move [NAME=VALUE...]
-  host.py store-floor ram|memcached [NAME=VALUE...]
+  host.py store-floor ram|memcached|nbd|file [NAME=VALUE...]
+  host.py block-layer nbd|file
   host.py fault [NAME=VALUE...]
+  host.py scan [NAME=VALUE...]
   host.py shards [shards=N] [NAME=VALUE...]
   host.py size1t [NAME=VALUE...]
 
 Names for "floor" and "store-floor" are in the --help of build/bench/uffd-floor
 and build/bench/store-floor. "fault" takes those about touching, and
 
-  store=ram|memcached
+  store=NAME             ram, memcached, block-nbd, block-file, crypt and
+                         stripe (over ram), mirror (of two memcached),
+                         mirror-ram
   size=1G, cache=256M    of the backend; all of it is touched, or set=BYTES
   shards=N               pager threads, each an iothread of its own
   pin=CPUS               of QEMU and the touchers, as 0 or 0,2-3
@@ -20,17 +24,22 @@ and build/bench/store-floor. "fault" takes those about touching, and
   iothread.NAME=VALUE    any property of the iothreads (with shards=)
 
 and touches the whole set in cycles, so that each touch faults unless the pager
-knows better. It warms up with as many touches as the cache has pages.
+knows better. It warms up with as many touches as the cache has pages. "scan"
+is the same in order, so that the pager does know.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 
 import argparse
+import contextlib
 import json
+import os
+import re
 import sys
 
-from programs import bytes_of, run
-from touched import CACHE, SIZE, server_mebibytes, touched_qemu
+from programs import bytes_of, call, run
+from stores import disk_file, nbd_server, open_store, server_mebibytes
+from touched import CACHE, SIZE, place, touched_qemu
 
 import lib
 from lib import MIB, PAGE, Failure, Skip, require
@@ -38,6 +47,8 @@ from memcached import Memcached
 
 # Where the two sides of a floor can run; the best one counts.
 PLACEMENTS = ('same', 'split', 'spin', 'free')
+
+IMG = str(lib.ROOT / 'build' / 'qemu-img')
 
 
 # --- floors ----------------------------------------------------------------
@@ -50,18 +61,54 @@ def floor(mode, placement='same', **options):
     return run('uffd-floor', mode, options)
 
 
+@contextlib.contextmanager
+def bare_server(store, size):
+    """A server of our own for store-floor, which holds size bytes; gives
+    options."""
+    with contextlib.ExitStack() as stack:
+        directory = stack.enter_context(lib.work_directory())
+        if store == 'memcached':
+            server = stack.enter_context(
+                Memcached(directory, server_mebibytes(size)))
+            yield {'server': f'unix:{server.path}',
+                   'server-pid': server.process.pid}
+        elif store == 'nbd':
+            path, process = stack.enter_context(nbd_server(directory, size))
+            yield {'server': f'unix:{path}', 'server-pid': process.pid}
+        elif store == 'file':
+            yield {'server': stack.enter_context(disk_file(size))}
+        else:
+            yield {}
+
+
 def store_floor(store, op='get', placement='same', **options):
     """A bare store; see store-floor.c. The server is our own."""
     options = {'op': op, 'placement': placement, 'warm': 2000, 'set': '512M',
                **options}
-    if store != 'memcached' or 'server' in options:
+    if 'server' in options:
         return run('store-floor', store, options)
-    mebibytes = server_mebibytes(bytes_of(options['set']))
+    with bare_server(store, bytes_of(options['set'])) as server:
+        return run('store-floor', store, {**server, **options})
+
+
+def block_layer(store, size=SIZE // 4, count=100000):
+    """Reads of a page, one after the other and far apart, by QEMU's block
+    layer: what the pager has from it, without the pager."""
+    def bench(*options):
+        return ['taskset', '-c', cpu, IMG, 'bench', *map(str, options), disk]
+
+    cpu = str(min(os.sched_getaffinity(0)))
     with lib.work_directory() as directory, \
-            Memcached(directory, mebibytes) as server:
-        return run('store-floor', store,
-                   {'server': f'unix:{server.path}',
-                    'server-pid': server.process.pid, **options})
+            open_store(f'block-{store}', directory, size) as opened:
+        disk = f'json:{json.dumps(opened.nodes[0])}'
+        for pid in opened.pids:
+            place(pid, {int(cpu)})
+        # What was never written might be read without looking.
+        call(bench('-w', '-s', 64 * PAGE, '-c', size // (64 * PAGE)))
+        said = call(bench('-d', 1, '-s', PAGE, '-S', 257 * PAGE, '-c', count))
+    seconds = float(re.search(r'completed in ([0-9.]+) s', said)[1])
+    return {'seconds': seconds,
+            'all': {'count': count, 'mean': seconds / count * 1e9}}
 
 
 # --- the pager -------------------------------------------------------------
@@ -74,6 +121,12 @@ def fault(store='ram', size=SIZE, cache=CACHE, touch=None, **options):
     with touched_qemu(store, size, cache, server_size=bytes_of(touch['set']),
                       **options) as qemu:
         return qemu.touch(**touch)
+
+
+def scan(store='ram', size=SIZE, cache=CACHE, touch=None, **options):
+    """The same in order, a word of each page: throughput."""
+    touch = {'pattern': 'sequential', 'check': 'word', **(touch or {})}
+    return fault(store, size, cache, touch, **options)
 
 
 def stripe_of(qemu, number):
@@ -112,13 +165,15 @@ def summary(answer):
             times = answer[name]
             lines.append(f"{name:7s} {times['count']:8d}  " + '  '.join(
                 f"{key} {times[key] / 1000:.2f}" for key in
-                ('p50', 'p90', 'p99', 'p999', 'mean', 'max')) + ' us')
+                ('p50', 'p90', 'p99', 'p999', 'mean', 'max')
+                if key in times) + ' us')
     count = max(answer['all']['count'], 1)
     rest = {key: value for key, value in answer.items()
             if key not in ('faults', 'hits', 'all', 'pager')}
     if 'cpu_seconds' in rest:
         rest['cpu_us_per_touch'] = round(rest['cpu_seconds'] / count * 1e6, 2)
     rest['touches_per_second'] = round(count / answer['seconds'])
+    rest['mb_per_s'] = round(count * PAGE / 1e6 / answer['seconds'])
     lines.append('  '.join(f'{key} {value}' for key, value in rest.items()))
     if 'pager' in answer:
         lines.append('pager   ' + '  '.join(
@@ -164,11 +219,14 @@ def by_hand(command, words):
         options = dict(word.split('=', 1) for word in words[1:])
         return (floor if command == 'floor' else store_floor)(words[0],
                                                               **options)
+    if command == 'block-layer':
+        return block_layer(*words)
     options = _split_options(words)
     if command == 'shards':
         return shards(options.pop('shards', 1), **options)
-    require(command in ('fault', 'size1t'), f'{command} is unknown')
-    return (fault if command == 'fault' else size1t)(**options)
+    commands = {'fault': fault, 'scan': scan, 'size1t': size1t}
+    require(command in commands, f'{command} is unknown')
+    return commands[command](**options)
 
 
 def main():

@@ -27,7 +27,8 @@ COMMON = ['histogram.c', 'options.c', 'touch-set.c']
 PROGRAMS = {
     'uffd-floor': ['uffd-floor.c', 'uffd.c', 'placement.c', 'toucher.c',
                    *COMMON],
-    'store-floor': ['store-floor.c', 'placement.c', *COMMON, '-lmemcached'],
+    'store-floor': ['store-floor.c', 'bare-memcached.c', 'bare-block.c',
+                    'placement.c', *COMMON, '-lmemcached'],
     'toucher.so': ['preload.c', 'ranges.c', 'toucher.c', *COMMON, '-fPIC',
                    '-shared'],
 }
@@ -69,15 +70,20 @@ def words_of(options):
             for name, value in options.items() if value is not None]
 
 
-def run(name, command, options):
+def call(words):
     """Run a program; what it prints."""
-    done = subprocess.run([build(name), command, *words_of(options)],
-                          capture_output=True, text=True, check=False,
+    done = subprocess.run(words, capture_output=True, text=True, check=False,
                           timeout=RUN_SECONDS)
     if done.returncode == SKIPPED:
         raise Skip(done.stderr.strip())
-    require(done.returncode == 0, f'{name} {command}: {done.stderr.strip()}')
-    return json.loads(done.stdout)
+    require(done.returncode == 0,
+            f"{' '.join(map(str, words))}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def run(name, command, options):
+    """Run one of ours; what it prints."""
+    return json.loads(call([build(name), command, *words_of(options)]))
 
 
 def bytes_of(text):

@@ -6,7 +6,8 @@ else the machine does meets all alike. A row compares two medians:
 
   value          median of its samples
   against_value  the same of what it is compared with; if that is a sum, the
-                 sum of the medians
+                 sum of the medians, of throughputs what both have one after
+                 the other
   ratio          value / against_value: for times, less is better, for rates,
                  more
   spread         smallest and largest ratio of one repetition. Peers are
@@ -30,6 +31,12 @@ import statistics
 GOALS = {
     'fault-ram': ('<=', 1.3),
     'fault-memcached': ('<=', 1.2),
+    'fault-block-nbd': ('<=', 1.2),
+    'fault-block-file': ('<=', 1.2),
+    # 1.2 times as long.
+    'scan-memcached': ('>=', 0.83),
+    'scan-block-nbd': ('>=', 0.83),
+    'scan-block-file': ('>=', 0.83),
     'touch25-zram': ('>=', 1.0),
     'touch25-nbd': ('>=', 3),
     'scan25-prefetch': ('>=', 4),
@@ -46,8 +53,8 @@ COMPARISONS = {'<=': operator.le, '>=': operator.ge}
 class Row:
     """One line of the results.
 
-    Names of samples may contain "*": of all that match, the one with the
-    lowest median is meant.
+    Names of samples may contain "*": of all that match, the best one is
+    meant, by its median: lowest for times, highest for throughputs.
     """
 
     id: str
@@ -56,6 +63,7 @@ class Row:
     value: str = ''         # name of a sample
     peer: str = ''          # what it is compared with, in words
     against: tuple = ()     # names of samples, which are added
+    serial: bool = False    # throughputs: times are added, not they
     inverse: bool = False   # samples are operations/s, the row is us/operation
     average: tuple = ()     # ids of rows; instead of value and against
 
@@ -95,7 +103,8 @@ class Samples:
     def find(self, pattern):
         """The name that is meant by a pattern, or None."""
         names = fnmatch.filter(self.values, pattern)
-        return min(names, key=self.median, default=None)
+        best = max if pattern.endswith('.mbps') else min
+        return best(names, key=self.median, default=None)
 
     def problem(self, pattern):
         """Why nothing matches a pattern."""
@@ -140,6 +149,11 @@ def _series(samples, row):
     return value, against
 
 
+def _serial(rates):
+    """The rate of things that are done one after the other."""
+    return 1 / sum(1 / rate for rate in rates)
+
+
 def evaluate_row(samples, row, others):
     """A row as in results.json; others are rows that were evaluated."""
     if row.average:
@@ -150,9 +164,10 @@ def evaluate_row(samples, row, others):
               'against': row.peer or None, 'against_value': None,
               'ratio': None, 'spread': None, 'runs': len(value)}
     if against:
-        sums = [sum(parts) for parts in zip(*against)]
+        add = _serial if row.serial else sum
+        sums = [add(parts) for parts in zip(*against)]
         ratios = [one / other for one, other in zip(value, sums)]
-        result['against_value'] = sum(map(statistics.median, against))
+        result['against_value'] = add(map(statistics.median, against))
         result['ratio'] = result['value'] / result['against_value']
         result['spread'] = [min(ratios), max(ratios)]
         result['ratios'] = ratios

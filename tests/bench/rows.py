@@ -45,6 +45,62 @@ def _host_rows():
               'backend as large as the set', ('fault-ram.mean',))
 
 
+# Stores on servers and disks: name, what it is, its bare client, what that is.
+STORES = (
+    ('memcached', 'memcached', 'get', 'libmemcached get'),
+    ('block-nbd', 'NBD server in memory', 'nbd', 'NBD read'),
+    ('block-file', 'file with O_DIRECT', 'file', 'pread'),
+)
+
+
+def _store_rows():
+    for name, words, bare, client in STORES[1:]:
+        for figure, what in (('p50', f'p50 of a demand fault, {words}, cache '
+                              'full and evicting, all on one CPU'),
+                             ('p99', 'the same, p99')):
+            yield Row(f'fault-{name}' + ('-p99' if figure == 'p99' else ''),
+                      what, 'us', f'fault-{name}.{figure}',
+                      f'{FLOOR} + {client}',
+                      (f'floor-copy-same.{figure}', f'store-{bare}.{figure}'))
+    yield Row('fault-rdma', 'p50 of a demand fault, RDMA', 'us',
+              'fault-rdma.p50', f'{FLOOR}, {BEST}', ('floor-copy-*.p50',))
+    for name, words, peer, against in (
+            ('crypt', 'encrypted, in-process store', 'in-process store',
+             'ram'),
+            ('stripe', 'two in-process stores', 'one in-process store',
+             'ram'),
+            ('mirror', 'two memcached, all on one CPU', 'one memcached',
+             'memcached')):
+        for figure, suffix in (('p50', ''), ('p99', '-p99')):
+            yield Row(f'fault-{name}{suffix}',
+                      f'{figure} of a demand fault, {words}', 'us',
+                      f'fault-{name}.{figure}', peer,
+                      (f'fault-{against}.{figure}',))
+    for name, words in (('crypt', 'encrypted, in-process store'),
+                        ('mirror', 'two in-process stores')):
+        yield Row(f'write-{name}', f'faults/s that write, {words}', '1/s',
+                  f'fault-{name}-write.rate', 'in-process store',
+                  ('fault-ram-write.rate',))
+
+
+def _scan_rows():
+    stores = (('ram', 'in-process store', 'ram', 'copies in memory'), *STORES)
+    for name, words, bare, client in stores:
+        bare = 'memcached' if bare == 'get' else bare
+        yield Row(f'scan-{name}', f'sequential scan, {words}', 'MB/s',
+                  f'scan-{name}.mbps', f'{FLOOR} + {client}, 64 pages each',
+                  ('floor-scan-*.mbps', f'store-scan-{bare}-*.mbps'),
+                  serial=True)
+    yield Row('scan-rdma', 'sequential scan, RDMA', 'MB/s', 'scan-rdma.mbps')
+    for name, words in (('crypt', 'encrypted, in-process store'),
+                        ('stripe', 'pool of two in-process stores'),
+                        ('mirror', 'mirror of two in-process stores')):
+        sample = 'mirror-ram' if name == 'mirror' else name
+        yield Row(f'scan-{name}', f'sequential scan, {words}', 'MB/s',
+                  f'scan-{sample}.mbps', 'in-process store',
+                  ('scan-ram.mbps',))
+
+
 def _floor_rows():
     places = {'same': 'both on one CPU', 'split': 'on two CPUs',
               'spin': 'on two CPUs, polling', 'free': 'anywhere'}
@@ -54,9 +110,18 @@ def _floor_rows():
     for place, words in places.items():
         yield Row(f'floor-move-{place}', 'p50 of a bare fault with eviction, '
                   f'{words}', 'us', f'floor-move-{place}.p50')
+    for place in ('same', 'free'):
+        yield Row(f'floor-scan-{place}', 'bare faults in order, 64 pages '
+                  f'each, {places[place]}', 'MB/s',
+                  f'floor-scan-{place}.mbps')
     for place in ('same', 'split', 'free'):
         yield Row(f'store-get-{place}', 'p50 of a get by libmemcached, '
                   f'{places[place]}', 'us', f'store-get-{place}.p50')
+    for store, words, client in (('nbd', 'NBD server', 'NBD read'),
+                                 ('file', 'file', 'pread')):
+        yield Row(f'layer-{store}', 'mean of a read by QEMU\'s block layer, '
+                  f'{words}, all on one CPU', 'us', f'layer-{store}.mean',
+                  client, (f'store-{store}.mean',))
     yield Row('store-put', 'p50 of a set by libmemcached, both on one CPU',
               'us', 'store-put.p50')
 
@@ -103,7 +168,8 @@ def _slowdown(name, what, workload, percent):
                (f'{workload}.remote.100',), inverse=rate)
 
 
-ROWS = [*_host_rows(), *_guest_rows(), *_floor_rows()]
+ROWS = [*_host_rows(), *_store_rows(), *_scan_rows(), *_guest_rows(),
+        *_floor_rows()]
 
 # Percent of the working set that is local, as in names of samples.
 SHARES = {100: 1, 50: 0.5, 25: 0.25, 12: 0.125}

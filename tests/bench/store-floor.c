@@ -1,225 +1,222 @@
 /*
  * The bare stores: get and put pages as their simplest client would
  *
- *   store-floor memcached [NAME=VALUE...]
- *   store-floor ram [NAME=VALUE...]
+ *   store-floor memcached|nbd|file|ram [NAME=VALUE...]
  *
- * "memcached": libmemcached with one handle that blocks, one request at a
- * time, and keys as long as the pager's. "ram": a page is copied.
+ * One request at a time, and one thread that waits for it. "memcached": by
+ * libmemcached, with keys as long as the pager's. "nbd": a server behind a
+ * UNIX socket. "file": with O_DIRECT. "ram": a page is copied.
  *
  * Pages are asked for in an order drawn by lot; those that are got are
- * checked, outside of the time measured. Prints a JSON object.
+ * checked, outside of the time measured. "scan" gets them in order, many by
+ * each request, and measures the time that each page takes; of these only the
+ * first words are checked. Prints a JSON object.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
-#include <libmemcached/memcached.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "bare-store.h"
 #include "placement.h"
 #include "toucher.h"
 
-/* As the pager's keys. */
-#define KEY_LENGTH 30
+typedef enum Operation {
+    OP_GET,
+    OP_PUT,
+    OP_SCAN,
+} Operation;
 
-typedef struct Store Store;
-
-struct Store {
-    bool (*get)(Store *store, uint64_t page, void *to);
-    bool (*put)(Store *store, uint64_t page, const void *from);
-    memcached_st *handle;
-    memcached_result_st result;
+typedef struct Ram {
+    BareStore parent;
     uint8_t *mem;
-};
+} Ram;
 
-static const char *const stores[] = { "memcached", "ram", NULL };
-static const char *const operations[] = { "get", "put", NULL };
+typedef struct Measurement {
+    BareStore *store;
+    int op;
+    TouchOptions options;
+    Histogram times;
+    double seconds;
+} Measurement;
+
+/* In the order of @opens. */
+static const char *const stores[] = {
+    "memcached", "nbd", "file", "ram", NULL,
+};
+static BareStore *(*const opens[])(const char *server, uint64_t bytes) = {
+    bare_memcached_open, bare_nbd_open, bare_file_open, bare_ram_open,
+};
+static const char *const operations[] = { "get", "put", "scan", NULL };
 
 static const char usage[] =
-"usage: store-floor memcached|ram [NAME=VALUE...]\n"
+"usage: store-floor memcached|nbd|file|ram [NAME=VALUE...]\n"
 "\n"
 "Measure operations on a store that has 4 KiB pages. Prints JSON, times in\n"
 "ns. Pages are left in the server.\n";
 
+static _Alignas(PAGE_BYTES) uint64_t buf[BARE_BATCH][PAGE_WORDS];
+
 /* RAM */
 
-static bool ram_get(Store *store, uint64_t page, void *to)
+static bool ram_get(BareStore *store, uint64_t page, unsigned nr, void *to)
 {
-    memcpy(to, store->mem + page * PAGE_BYTES, PAGE_BYTES);
+    memcpy(to, ((Ram *)store)->mem + page * PAGE_BYTES, nr * PAGE_BYTES);
     return true;
 }
 
-static bool ram_put(Store *store, uint64_t page, const void *from)
+static bool ram_put(BareStore *store, uint64_t page, unsigned nr,
+                    const void *from)
 {
-    memcpy(store->mem + page * PAGE_BYTES, from, PAGE_BYTES);
+    memcpy(((Ram *)store)->mem + page * PAGE_BYTES, from, nr * PAGE_BYTES);
     return true;
 }
 
-/* memcached */
-
-static void make_key(char *key, uint64_t page)
+BareStore *bare_ram_open(const char *server, uint64_t bytes)
 {
-    snprintf(key, KEY_LENGTH + 1, "store-floor%019llu",
-             (unsigned long long)page);
-}
+    Ram *ram = allocate(sizeof(*ram));
 
-static bool complain(Store *store, memcached_return_t rc)
-{
-    if (rc != MEMCACHED_SUCCESS) {
-        fprintf(stderr, "store-floor: %s\n",
-                memcached_strerror(store->handle, rc));
-    }
-    return rc == MEMCACHED_SUCCESS;
-}
-
-static bool memcached_get_page(Store *store, uint64_t page, void *to)
-{
-    char text[KEY_LENGTH + 1];
-    const char *key = text;
-    const size_t length = KEY_LENGTH;
-    memcached_return_t rc;
-    bool found = false;
-
-    make_key(text, page);
-    rc = memcached_mget(store->handle, &key, &length, 1);
-    if (!complain(store, rc)) {
-        return false;
-    }
-    while (memcached_fetch_result(store->handle, &store->result, &rc)) {
-        found = memcached_result_length(&store->result) == PAGE_BYTES;
-        if (found) {
-            memcpy(to, memcached_result_value(&store->result), PAGE_BYTES);
-        }
-    }
-    return found;
-}
-
-static bool memcached_put_page(Store *store, uint64_t page, const void *from)
-{
-    char key[KEY_LENGTH + 1];
-
-    make_key(key, page);
-    return complain(store, memcached_set(store->handle, key, KEY_LENGTH, from,
-                                         PAGE_BYTES, 0, 0));
-}
-
-/* "unix:PATH" or "HOST:PORT" */
-static void connect_to(Store *store, const char *server)
-{
-    const char *colon = strrchr(server, ':');
-    char *host;
-
-    store->handle = memcached_create(NULL);
-    memcached_behavior_set(store->handle, MEMCACHED_BEHAVIOR_TCP_NODELAY, 1);
-    if (!colon) {
-        fputs("store-floor: no server=unix:PATH or server=HOST:PORT\n",
-              stderr);
-        exit(2);
-    }
-    if (!strncmp(server, "unix:", 5)) {
-        memcached_server_add_unix_socket(store->handle, colon + 1);
-    } else {
-        host = strndup(server, colon - server);
-        memcached_server_add(store->handle, host, atoi(colon + 1));
-        free(host);
-    }
-    memcached_result_create(store->handle, &store->result);
+    (void)server;
+    ram->parent = (BareStore) { ram_get, ram_put };
+    ram->mem = allocate(bytes);
+    return &ram->parent;
 }
 
 /* Measurement */
 
-static void put_all(Store *store, const TouchSet *set)
+static void put_all(BareStore *store, uint64_t pages)
 {
-    static uint64_t page[PAGE_WORDS];
-
-    for (uint64_t i = 0; i < set->pages; i++) {
-        touch_fill_page(page, i);
-        if (!store->put(store, i, page)) {
+    for (uint64_t page = 0; page < pages; page += BARE_BATCH) {
+        for (unsigned i = 0; i < BARE_BATCH; i++) {
+            touch_fill_page(buf[i], page + i);
+        }
+        if (!store->put(store, page, BARE_BATCH, buf)) {
             exit(1);
         }
     }
 }
 
-static bool do_one(Store *store, bool put, uint64_t page, Histogram *times)
+static bool is_right(const Measurement *m, uint64_t page, unsigned nr)
 {
-    static uint64_t buf[PAGE_WORDS];
-    uint64_t start;
+    bool right = true;
+
+    for (unsigned i = 0; i < nr; i++) {
+        right &= m->op == OP_SCAN
+                 ? buf[i][0] == touch_first_word(page + i, 0)
+                 : touch_page_is_right(buf[i], page + i, 0);
+    }
+    return right;
+}
+
+/* Returns: the time at the end, or 0 if it was not done well. */
+static uint64_t do_one(Measurement *m, uint64_t page, unsigned nr)
+{
+    BareStore *store = m->store;
+    uint64_t start, end;
     bool done;
 
-    if (put) {
-        touch_fill_page(buf, page);
+    if (m->op == OP_PUT) {
+        touch_fill_page(buf[0], page);
     }
     start = now_ns();
-    done = put ? store->put(store, page, buf) : store->get(store, page, buf);
-    histogram_add(times, now_ns() - start);
-    if (!done || !touch_page_is_right(buf, page, 0)) {
+    done = m->op == OP_PUT ? store->put(store, page, nr, buf)
+                           : store->get(store, page, nr, buf);
+    end = now_ns();
+    for (unsigned i = 0; i < nr; i++) {
+        histogram_add(&m->times, (end - start) / nr);
+    }
+    if (!done || !is_right(m, page, nr)) {
         fprintf(stderr, "store-floor: page %llu is wrong\n",
                 (unsigned long long)page);
-        return false;
+        return 0;
+    }
+    return end;
+}
+
+/* Returns: false if an operation was not done well. */
+static bool do_many(Measurement *m, uint64_t count, double seconds)
+{
+    uint64_t lot = now_ns(), pages = m->options.set / PAGE_BYTES;
+    uint64_t end = seconds ? lot + seconds * 1e9 : UINT64_MAX;
+    unsigned nr = m->op == OP_SCAN ? BARE_BATCH : 1;
+
+    for (uint64_t i = 0; !count || i < count; i += nr) {
+        uint64_t page = (m->op == OP_SCAN ? i : touch_mix(lot + i)) % pages;
+        uint64_t now = do_one(m, page, nr);
+
+        if (!now || now >= end) {
+            return now;
+        }
     }
     return true;
 }
 
-static bool measure(Store *store, bool put, const TouchOptions *o,
-                    Histogram *times, double *seconds)
+static bool measure(Measurement *m)
 {
-    uint64_t lot = now_ns(), pages = o->set / PAGE_BYTES, start = 0;
+    uint64_t start;
 
-    for (uint64_t i = 0; i < o->warm + o->count; i++) {
-        if (i == o->warm) {
-            memset(times, 0, sizeof(*times));
-            start = now_ns();
-        }
-        if (!do_one(store, put, touch_mix(lot + i) % pages, times)) {
-            return false;
-        }
+    if (m->options.warm && !do_many(m, m->options.warm, 0)) {
+        return false;
     }
-    *seconds = (now_ns() - start) / 1e9;
+    memset(&m->times, 0, sizeof(m->times));
+    start = now_ns();
+    if (!do_many(m, m->options.count, m->options.seconds)) {
+        return false;
+    }
+    m->seconds = (now_ns() - start) / 1e9;
     return true;
+}
+
+static BareStore *(*find_open(const char *name))(const char *, uint64_t)
+{
+    int i = 0;
+
+    while (strcmp(stores[i], name)) {
+        i++;
+    }
+    return opens[i];
 }
 
 int main(int argc, char **argv)
 {
-    static Histogram times;
-    TouchOptions o = touch_defaults;
-    int placement = PLACEMENT_SAME, put = 0;
+    static Measurement m = { .options.seconds = 0 };
+    int placement = PLACEMENT_SAME;
     uint64_t server_pid = 0;
     const char *server = "", *command;
+    TouchOptions *o = &m.options;
     const Option table[] = {
-        option_choice("op", &put, "operation", operations),
-        option_text("server", &server, "unix:PATH or HOST:PORT"),
+        option_choice("op", &m.op, "operation", operations),
+        option_text("server", &server, "unix:PATH, HOST:PORT, or a file"),
         option_size("server-pid", &server_pid,
                     "whose threads are placed, and allowed again what they\n"
                     "              were before at the end"),
         placement_option(&placement),
-        option_size("set", &o.set, "bytes in the store"),
-        option_size("warm", &o.warm, "operations that are not measured"),
-        option_size("count", &o.count, "operations"),
+        option_size("set", &o->set, "bytes in the store"),
+        option_size("warm", &o->warm, "operations that are not measured"),
+        option_size("count", &o->count, "operations; 0: any number"),
+        option_real("seconds", &o->seconds, "longest time; 0: any"),
         { 0 },
     };
-    Store store = { .get = ram_get, .put = ram_put };
-    TouchSet set;
-    double seconds = 0;
     bool good;
 
+    *o = touch_defaults;
     command = options_main(table, usage, stores, argc, argv);
-    touch_set_init(&set, NULL, &o);
-    if (!strcmp(command, "memcached")) {
-        store.get = memcached_get_page;
-        store.put = memcached_put_page;
-        connect_to(&store, server);
-    } else {
-        store.mem = allocate(o.set);
+    if (!o->set || o->set % (BARE_BATCH * PAGE_BYTES) ||
+        !(o->count || o->seconds)) {
+        fputs("store-floor: the set is not made of batches, or no end\n",
+              stderr);
+        return 2;
     }
-    put_all(&store, &set);
+    m.store = find_open(command)(server, o->set);
+    put_all(m.store, o->set / PAGE_BYTES);
     placement_ask(placement, 0);
     if (server_pid) {
         placement_answer_process(placement, server_pid);
     }
-    good = measure(&store, put, &o, &times, &seconds);
-    printf("{\"seconds\": %.6f, ", seconds);
-    histogram_print(stdout, "all", &times, 1);
+    good = measure(&m);
+    printf("{\"seconds\": %.6f, ", m.seconds);
+    histogram_print(stdout, "all", &m.times, 1);
     puts("}");
     return good ? 0 : 1;
 }

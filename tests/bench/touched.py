@@ -11,10 +11,10 @@ import socket
 import subprocess
 
 from programs import RUN_SECONDS, build, words_of
+from stores import open_store
 
 import lib
 from lib import MIB, Failure, require
-from memcached import Memcached
 from qmp import Qmp, QmpClosed, QmpTimeout
 
 SIZE = 1024 * MIB
@@ -32,7 +32,7 @@ class TouchedQemu:
     """Started when it is made, stopped when the block ends."""
 
     def __init__(self, directory, size, cache, store=None, shards=None,
-                 pin=None, iothread=None, **memory):
+                 pin=None, iothread=None, extra=(), **memory):
         self.size = size
         path = directory / 'toucher'
         threads = [{'qom-type': 'iothread', 'id': f'pager{i}',
@@ -40,7 +40,7 @@ class TouchedQemu:
         if threads:
             memory['iothreads'] = [thread['id'] for thread in threads]
         arguments = [lib.QEMU, '-machine', 'none', '-nodefaults', '-S',
-                     '-no-user-config', '-display', 'none']
+                     '-no-user-config', '-display', 'none', *extra]
         for thread in threads:
             arguments += ['-object', json.dumps(thread)]
         arguments += lib.remote_ram(size, cache, store, **memory)
@@ -124,11 +124,6 @@ class TouchedQemu:
         lib.reap(self.process, 60)
 
 
-def server_mebibytes(size):
-    """What a memcached server needs for as much memory of a guest's."""
-    return size // MIB * 5 // 4 + 64
-
-
 def place(pid, cpus):
     """Let all threads of a process run on these CPUs only."""
     for thread in os.listdir(f'/proc/{pid}/task'):
@@ -138,19 +133,15 @@ def place(pid, cpus):
 @contextlib.contextmanager
 def touched_qemu(store='ram', size=SIZE, cache=CACHE, server_size=None,
                  store_options=None, **options):
-    """A QEMU with a store of its own: 'ram', or 'memcached' with a server
-    that holds server_size bytes."""
+    """A QEMU with a store of its own, by its name in stores.py, that will
+    hold server_size bytes."""
     with contextlib.ExitStack() as stack:
         directory = stack.enter_context(lib.work_directory())
-        properties = None
-        if store == 'memcached':
-            server = stack.enter_context(
-                Memcached(directory, server_mebibytes(server_size or size)))
+        opened = stack.enter_context(
+            open_store(store, directory, size, server_size, store_options))
+        for pid in opened.pids:
             if 'pin' in options:
-                place(server.process.pid, cpus_of(options['pin']))
-            properties = server.store(**(store_options or {}))
-        elif store_options:
-            properties = {'qom-type': f'remote-store-{store}',
-                          **store_options}
+                place(pid, cpus_of(options['pin']))
         yield stack.enter_context(
-            TouchedQemu(directory, size, cache, properties, **options))
+            TouchedQemu(directory, size, cache, opened.properties,
+                        extra=opened.blockdevs(), **options))

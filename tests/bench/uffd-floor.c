@@ -9,7 +9,8 @@
  * "copy": every fault is answered by a UFFDIO_COPY of one page that stays in
  * the CPU's caches. Between touches, outside of the time that is measured, the
  * pages are taken away again by MADV_DONTNEED. There is no cache and no
- * bookkeeping: less than this no pager that copies can do.
+ * bookkeeping: less than this no pager that copies can do. With ahead=N the
+ * pages that follow are copied with it, for touches in order.
  *
  * "move": a cache that is full. Contents are copied from a store in memory,
  * checked by the toucher, and pages evicted first in, first out, by
@@ -57,6 +58,7 @@ struct Floor {
     TouchSet store;         /* the same pages, always there; or one page */
     bool move;
     int placement;
+    uint64_t ahead;         /* pages that an answer has, at most */
     uint64_t cache;         /* bytes */
     Handler *handlers;
 };
@@ -87,9 +89,12 @@ static uint32_t page_at(const TouchSet *set, uint64_t addr)
 static void fill(Handler *h, uint32_t page)
 {
     Floor *floor = h->floor;
+    uint64_t left = floor->set.chunk - page % floor->set.chunk;
+    uint64_t nr = floor->ahead < left ? floor->ahead : left;
 
     uffd_copy(h->uffd, touch_set_page(&floor->set, page),
-              touch_set_page(&floor->store, floor->move ? page : 0));
+              touch_set_page(&floor->store, floor->move ? page : 0),
+              nr * PAGE_BYTES);
 }
 
 static void evict(Handler *h)
@@ -169,9 +174,15 @@ static void start_handler(Floor *floor, unsigned index)
 static void take_away(void *opaque, const uint32_t *pages, unsigned nr)
 {
     Floor *floor = opaque;
+    unsigned run = 1;
 
-    for (unsigned i = 0; !floor->move && i < nr; i++) {
-        madvise(touch_set_page(&floor->set, pages[i]), PAGE_BYTES,
+    for (unsigned i = 0; !floor->move && i < nr; i += run) {
+        run = 1;
+        while (floor->ahead > 1 && i + run < nr &&
+               pages[i + run] == pages[i] + run) {
+            run++;
+        }
+        madvise(touch_set_page(&floor->set, pages[i]), run * PAGE_BYTES,
                 MADV_DONTNEED);
     }
 }
@@ -194,6 +205,10 @@ static void check_options(Floor *floor)
         floor->cache / PAGE_BYTES / o->threads < 2 * BATCH) {
         message = "the cache is too small";
     }
+    if (!message && floor->ahead != 1 &&
+        (floor->move || !floor->ahead || o->pattern != TOUCH_SEQUENTIAL)) {
+        message = "only copies go ahead, and only if touches are in order";
+    }
     if (message) {
         fprintf(stderr, "uffd-floor: %s\n", message);
         exit(2);
@@ -214,7 +229,7 @@ static void prepare(Floor *floor)
     if (floor->move) {
         touch_fill(&floor->store);
     } else {
-        touch_fill_page(floor->store.base, 0);
+        memset(floor->store.base, 1, floor->ahead * PAGE_BYTES);
         o->check = CHECK_NONE;
     }
 }
@@ -225,13 +240,15 @@ int main(int argc, char **argv)
     Floor floor = {
         .plan = { touch_defaults, take_away, &floor, place },
         .cache = 128 << 20,
+        .ahead = 1,
     };
-    Option table[TOUCH_OPTIONS + 3] = {
+    Option table[TOUCH_OPTIONS + 4] = {
         option_size("cache", &floor.cache, "bytes that stay (move)"),
+        option_size("ahead", &floor.ahead, "pages in an answer (copy)"),
         placement_option(&floor.placement),
     };
 
-    touch_options(&floor.plan.options, table + 2);
+    touch_options(&floor.plan.options, table + 3);
     floor.move = !strcmp(options_main(table, usage, modes, argc, argv),
                          "move");
     check_options(&floor);

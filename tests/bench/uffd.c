@@ -71,12 +71,12 @@ void uffd_register(int uffd, void *start, size_t bytes)
     uffd_do(uffd, UFFDIO_REGISTER, &reg, "UFFDIO_REGISTER");
 }
 
-void uffd_copy(int uffd, void *to, const void *from)
+void uffd_copy(int uffd, void *to, const void *from, size_t bytes)
 {
     struct uffdio_copy copy = {
         .dst = (uintptr_t)to,
         .src = (uintptr_t)from,
-        .len = PAGE_BYTES,
+        .len = bytes,
     };
 
     uffd_do(uffd, UFFDIO_COPY, &copy, "UFFDIO_COPY");

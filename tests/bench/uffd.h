@@ -16,8 +16,8 @@ int uffd_open(bool blocking);
 
 void uffd_register(int uffd, void *start, size_t bytes);
 
-/* Place a copy of a page, or the page itself, and wake who waits for it. */
-void uffd_copy(int uffd, void *to, const void *from);
+/* Place copies of pages, or a page itself, and wake who waits for it. */
+void uffd_copy(int uffd, void *to, const void *from, size_t bytes);
 void uffd_move(int uffd, void *to, void *from);
 
 #endif
