@@ -27,14 +27,8 @@ DEVICE = 'dummy0'
 
 SERVER = f'{ADDRESS}:7471'
 
-# What is sent to the device's address finds a way, but as nobody has it any
-# more, the device drops it. Without a way, the device in software fails for
-# good, as no hardware does.
-WAY = f'local {ADDRESS} dev {DEVICE} table local metric 1 src 10.99.0.2'
-CUT_COMMAND = (f'ip addr add 10.99.0.2/32 dev {DEVICE} && ip route add {WAY} '
-               f'&& ip addr del {ADDRESS}/24 dev {DEVICE}')
-MEND_COMMAND = (f'ip addr add {ADDRESS}/24 dev {DEVICE} && ip route del {WAY} '
-                f'&& ip addr del 10.99.0.2/32 dev {DEVICE}')
+# An Ethernet address that the device has not got.
+OTHER_ETHERNET = '02:00:00:00:00:01'
 
 # An emulated CPU of an emulated CPU answers in time.
 TIMEOUT_MS = 10000
@@ -133,8 +127,8 @@ class OnRdma(Leaf):
     kind = 'remote-store-rdma'
     outcomes = CELLS
 
-    # Less than what the guest needs, and more; in bytes.
-    small, large = 2 * MIB, 64 * MIB
+    # Less than what the guest needs, and more.
+    small, large = '2M', '64M'
 
     @staticmethod
     def key(fault):
@@ -151,8 +145,7 @@ class OnRdma(Leaf):
     def start(self):
         """Start it; it has no pages then. Slabs are small, since it takes
         this CPU long to make one."""
-        self.host.run(f'qemu-memory-server --listen {SERVER} --limit '
-                      f'{self.size} --slab-size 256K & server=$!; sleep 1')
+        self.host.run(f'rdma_server {self.size} 256K')
 
     def kill(self):
         """End it at once."""
@@ -163,8 +156,11 @@ class OnRdma(Leaf):
                 'request-timeout-ms': TIMEOUT_MS}
 
     def cut(self, _, begin):
-        """Nothing reaches the device, or everything again."""
-        self.host.run(CUT_COMMAND if begin else MEND_COMMAND)
+        """A connection ends with the Ethernet address that it was made for,
+        and a stopped server accepts no other. To take the link away does not
+        do: a device in software cannot make connections ever after."""
+        self.host.run(f'kill -STOP $server && ip link set {DEVICE} address '
+                      f'{OTHER_ETHERNET}' if begin else 'kill -CONT $server')
 
     def full(self, *_):
         """From the beginning, and for good."""

@@ -32,9 +32,10 @@ MISSING = Missing()
 
 # The outcome or NotApplicable for the name of each fault, see faults.py.
 CELLS = {
-    'slow': NotApplicable('the network adapters answer, not a program; of one '
-                          'that is slow, only new memory has to be waited '
-                          'for'),
+    # The unit test "stopped" of the store tries that delay.
+    'slow': NotApplicable('it is the network adapter that serves pages, not a '
+                          'program: a server that is slow only delays the '
+                          'first page of a slab'),
     'cut': CURED,
     'full': STUCK,
     'corrupted': RETRIED,
