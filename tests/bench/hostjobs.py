@@ -28,10 +28,13 @@ TIB = 1 << 40
 TIMES = ('p50', 'p99', 'mean')
 FIGURES = (*TIMES, 'rate', 'mbps')
 
-# What a quick run has no time for. Placements could be the best of several;
-# none of these was in any run.
+# Jobs and rows that a quick run has no time for. Placements could be the best
+# of several: those of floors were not in any run, and of scans hardly.
 ONLY_FULL = ('floor-copy-split', 'floor-move-split', 'floor-move-free',
-             'store-get-split', 'store-put', 'layer-nbd', 'layer-file')
+             'floor-scan-free', 'store-get-split', 'store-put', 'layer-nbd',
+             'layer-file', 'shards2', 'floor-shards2',
+             *(f'store-scan-{store}-free' for store in
+               ('memcached', 'nbd', 'file')))
 
 
 def _touched(quick, **touch):

@@ -104,7 +104,7 @@ def throughput_charts(samples):
     for workload in THROUGHPUT:
         lines = [Line(NAMES[peer], _points(samples, f'{workload}.{peer}'))
                  for peer in PEERS]
-        lines = [line for line in lines if line.points]
+        lines = [line for line in lines if len(line.points) > 1]
         if lines:
             values = [y for line in lines for _, y in line.points]
             yield Chart(NAMES[workload], _share_axis(),

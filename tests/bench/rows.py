@@ -180,14 +180,9 @@ PEERS = ('remote', 'zram', 'file', 'nbd')
 SLOWDOWN = ('sort', 'bfs', 'zipf', 'redis-get', 'redis-set', 'redis-lrange')
 
 
-def plot_samples(quick):
-    """Names of the samples that plots need, beside those of rows. A quick run
-    has only the ends of lines, and leaves out the slowest."""
-    shares = (100, 25) if quick else tuple(SHARES)
-    peers = ('remote', 'zram') if quick else PEERS
+def plot_samples():
+    """Names of the samples that plots need, beside those of rows."""
     names = [f'{workload}.{peer}.{percent}' for workload in THROUGHPUT
-             for peer in peers for percent in shares]
-    if not quick:
-        names += [f'{workload}.remote.{percent}' for workload in SLOWDOWN
-                  for percent in shares]
-    return names
+             for peer in PEERS for percent in SHARES]
+    return names + [f'{workload}.remote.{percent}' for workload in SLOWDOWN
+                    for percent in SHARES]
