@@ -11,7 +11,7 @@ import socket
 import lib
 from console import Console
 from lib import MIB, STEP_SECONDS, Machine, require
-from matrix.faults import EMPTIED, FULL
+from matrix.faults import FULL
 from matrix.leaves import Leaf
 from matrix.rdma import CELLS
 from matrix.session import CACHE, SIZE, Session, busy_payload
@@ -132,8 +132,7 @@ class OnRdma(Leaf):
 
     @staticmethod
     def key(fault):
-        return (fault.name if fault in (FULL, EMPTIED)
-                else Leaf.key(fault))
+        return fault.name if fault is FULL else Leaf.key(fault)
 
     def __init__(self, host, fault):
         super().__init__(None, fault)
