@@ -502,13 +502,10 @@ void rdma_queue_submit(RemoteStoreQueue *queue, RemoteStoreRequest **reqs,
                        size_t nr)
 {
     RdmaQueue *q = container_of(queue, RdmaQueue, parent);
-    RemoteStoreRequestList list = QSIMPLEQ_HEAD_INITIALIZER(list);
+    RemoteStoreRequestList list;
     RemoteStoreRequest *req;
 
-    /* A completion may submit again, with the same array. */
-    for (size_t i = 0; i < nr; i++) {
-        QSIMPLEQ_INSERT_TAIL(&list, reqs[i], entry);
-    }
+    remote_store_take_requests(&list, reqs, nr);
     while ((req = QSIMPLEQ_FIRST(&list))) {
         QSIMPLEQ_REMOVE_HEAD(&list, entry);
         if (!end_at_once(q, req)) {

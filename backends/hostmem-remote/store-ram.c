@@ -294,13 +294,10 @@ static void ram_submit(RemoteStoreQueue *queue, RemoteStoreRequest **reqs,
                        size_t nr)
 {
     RamQueue *q = container_of(queue, RamQueue, parent);
-    RemoteStoreRequestList list = QSIMPLEQ_HEAD_INITIALIZER(list);
+    RemoteStoreRequestList list;
     RemoteStoreRequest *req;
 
-    /* A completion may submit again, with the same array. */
-    for (size_t i = 0; i < nr; i++) {
-        QSIMPLEQ_INSERT_TAIL(&list, reqs[i], entry);
-    }
+    remote_store_take_requests(&list, reqs, nr);
     while ((req = QSIMPLEQ_FIRST(&list))) {
         QSIMPLEQ_REMOVE_HEAD(&list, entry);
         switch (req->op) {

@@ -355,6 +355,25 @@ RemoteStoreInfo *remote_store_query(RemoteStore *store);
 bool remote_store_can_set(RemoteStore *store, const char *name, Error **errp);
 
 /**
+ * remote_store_take_requests: what was submitted, as a list
+ * @list: set to the requests, in their order
+ * @reqs: the requests
+ * @nr: how many
+ *
+ * For a driver that ends requests while it goes through them: a completion may
+ * submit again, with the same array.
+ */
+static inline void remote_store_take_requests(RemoteStoreRequestList *list,
+                                              RemoteStoreRequest **reqs,
+                                              size_t nr)
+{
+    QSIMPLEQ_INIT(list);
+    for (size_t i = 0; i < nr; i++) {
+        QSIMPLEQ_INSERT_TAIL(list, reqs[i], entry);
+    }
+}
+
+/**
  * remote_store_alloc: memory for what a driver writes for each request
  * @size: in bytes
  *
