@@ -43,6 +43,7 @@
  *     ZERO       SOURCE     arrival.c          not come yet when the VM runs
  *     SOURCE     RESIDENT   arrival.c          came and was placed
  *     SOURCE     ZERO       arrival.c          came, all zeros
+ *     ZERO       REMOTE     shard-handover.c   taken over from the source
  *
  * Beside the state, each page has flags that are true in any state:
  *

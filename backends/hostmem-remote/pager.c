@@ -15,6 +15,7 @@
 #include "qemu/memalign.h"
 #include "qemu/units.h"
 #include "remote-memory/remote-memory.h"
+#include "ownership.h"
 #include "pagers.h"
 #include "shard.h"
 #include "system/system.h"
@@ -193,7 +194,7 @@ static void shard_resize(void *opaque)
 {
     RemoteShard *s = opaque;
 
-    budget_set_target(&s->budget, qatomic_read(&s->share));
+    shard_retarget(s);
     s->resize_wanted = s->pager->resize_wanted;
     shard_kick(s);
 }
@@ -381,7 +382,8 @@ RemoteShard *pager_shard_of(const RemotePager *pager, uint64_t page,
 
 static void pager_stop(RemotePager *pager)
 {
-    bool release = !REMOTE_STORE_GET_CLASS(pager->store)->transient;
+    bool release = !REMOTE_STORE_GET_CLASS(pager->store)->transient &&
+                   pager->ownership == PAGER_OWNS;
     int64_t deadline;
 
     pager->stopped = true;
@@ -514,7 +516,11 @@ void pager_free(RemotePager *pager)
         shard_destroy(&pager->shards[i]);
     }
     pager_move_free(pager);
+    if (pager->region && pager->ownership != PAGER_OWNS) {
+        pager->region->left = true;
+    }
     remote_store_detach(pager->region);
+    g_free(pager->sent);
     qemu_bh_delete(pager->error_bh);
     qemu_bh_delete(pager->resize_bh);
     qemu_mutex_destroy(&pager->error_lock);

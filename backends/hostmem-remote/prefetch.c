@@ -436,7 +436,7 @@ bool prefetch_run(RemoteShard *s)
         plan_pop(p);
     }
     batch = idle_batch(p);
-    if (!p->nr_plans || !batch || !room || shard_holds_back(s)) {
+    if (!p->nr_plans || !batch || !room || s->frozen || shard_holds_back(s)) {
         return false;
     }
     batch_fill(s, batch, plan, MIN(room, BATCH_PAGES));

@@ -25,9 +25,6 @@
 #define STANDBY_DIVISOR 3
 #define STANDBY_MIN_SLOTS 64
 
-/* How often the main thread looks whether requests have ended. */
-#define RELEASE_POLL_US 500
-
 uint8_t *shard_host(const RemoteShard *s, uint32_t index)
 {
     return s->pager->host +
@@ -77,6 +74,9 @@ ShardRequest *shard_request_get(RemoteShard *s, ShardRequestList *idle,
     r->page = index;
     r->req.page = shard_store_page(s, index);
     shard_in_flight(s, 1);
+    if (r->req.op != REMOTE_STORE_GET) {
+        qatomic_set(&s->writing, s->writing + 1);
+    }
     return r;
 }
 
@@ -86,6 +86,9 @@ void shard_request_put(RemoteShard *s, ShardRequestList *idle,
     g_free(r->req.reason);
     r->req.reason = NULL;
     QSLIST_INSERT_HEAD(idle, r, next);
+    if (r->req.op != REMOTE_STORE_GET) {
+        qatomic_set(&s->writing, s->writing - 1);
+    }
     shard_in_flight(s, -1);
 }
 
@@ -203,6 +206,19 @@ void shard_kick(RemoteShard *s)
     if (s->service_bh) {
         qemu_bh_schedule(s->service_bh);
     }
+}
+
+void shard_retarget(RemoteShard *s)
+{
+    uint32_t share = qatomic_read(&s->share);
+    uint32_t squeeze = qatomic_read(&s->squeeze);
+
+    if (s->frozen) {
+        budget_open(&s->budget);
+    } else {
+        budget_set_target(&s->budget, squeeze ? MIN(share, squeeze) : share);
+    }
+    shard_kick(s);
 }
 
 static void shard_again(void *opaque)
@@ -475,7 +491,7 @@ static void shard_release_end(void *opaque)
 static void shard_wait_in_flight(RemoteShard *s)
 {
     while (qatomic_read(&s->in_flight)) {
-        g_usleep(RELEASE_POLL_US);
+        g_usleep(SHARD_POLL_US);
     }
 }
 
@@ -512,7 +528,7 @@ void shard_close(RemoteShard *s, int64_t deadline)
     s->started = false;
     while (qatomic_read(&s->nr_garbage) &&
            g_get_monotonic_time() < deadline) {
-        g_usleep(RELEASE_POLL_US);
+        g_usleep(SHARD_POLL_US);
     }
     shard_call(s, shard_release_end, s);
     shard_wait_in_flight(s);

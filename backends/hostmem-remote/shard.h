@@ -60,6 +60,9 @@ typedef struct Prefetch Prefetch;
 #define SHARD_PUTS 64
 #define SHARD_DISCARDS 64
 
+/* How often other threads look for what they wait for, in us. */
+#define SHARD_POLL_US 500
+
 /**
  * struct Waiter - a thread that waits for a page
  * @page: for which
@@ -174,10 +177,12 @@ struct QEMU_ALIGNED(REMOTE_STORE_ALIGN) RemoteShard {
     uint32_t fetching;      /* pages, and of those: */
     uint32_t prefetching;
     uint32_t in_flight;     /* read by the main thread */
+    uint32_t writing;       /* puts and discards of these; likewise */
     RemoteStoreRequest *batch[SHARD_FETCHES];
     unsigned nr_batch;
     bool lingered;          /* somebody may have faulted meanwhile */
     bool stopping;
+    bool frozen;            /* see shard_freeze() */
 
     /* Shard thread only: see arrival.h.  NULL but in an incoming postcopy. */
     Arrivals *arrivals;
@@ -204,6 +209,8 @@ struct QEMU_ALIGNED(REMOTE_STORE_ALIGN) RemoteShard {
     uint64_t balance_fetched;
     /* Set by the main thread, read by the shard's: its part of the cache. */
     uint32_t share;
+    /* Set by a migration thread, likewise: no more than that; or 0. */
+    uint32_t squeeze;
     /* Shard thread only: number of the last resize that was asked for... */
     unsigned resize_wanted;
     /* ... and of the last one that is reached; read by the main thread. */
@@ -268,6 +275,9 @@ void shard_call(RemoteShard *s, QEMUBHFunc *fn, void *opaque);
 
 /** shard_kick: do what can be done now, soon.  Any thread */
 void shard_kick(RemoteShard *s);
+
+/** shard_retarget: take over a new target for local memory.  Shard thread */
+void shard_retarget(RemoteShard *s);
 
 /** shard_look_again: do so after @ms milliseconds.  Shard thread */
 void shard_look_again(RemoteShard *s, int ms);
@@ -507,30 +517,6 @@ static inline void shard_in_flight(RemoteShard *s, int nr)
 
 /** shard_idle_run: do what waits for the end of all requests, if that is now */
 void shard_idle_run(RemoteShard *s);
-
-/**
- * shard_mirror: let requests go to a mirror, soon
- * @s: the shard; its @mirrored says when it is so
- * @mirror: a queue for mirror_move_adopt(), which is the shard's from now on
- *
- * Main thread.
- */
-void shard_mirror(RemoteShard *s, RemoteStoreQueue *mirror);
-
-/** shard_mirror_retire: empty the copy that is not @keep.  Main thread */
-void shard_mirror_retire(RemoteShard *s, unsigned keep);
-
-/** shard_mirror_pause: begin to rebuild no more pages.  Main thread */
-void shard_mirror_pause(RemoteShard *s);
-
-/**
- * shard_unmirror: let requests go to the copy that is to be kept, soon
- * @s: the shard, whose mirror is paused and not busy; its @mirror_kept says
- *     when it is so, or that it cannot be
- *
- * Main thread.
- */
-void shard_unmirror(RemoteShard *s);
 
 /* recovery.c */
 

@@ -59,6 +59,28 @@ bool remote_memory_serves(const RAMBlock *rb);
 bool remote_memory_place(RAMBlock *rb, const void *host, const void *content,
                          int *ret);
 
+/**
+ * remote_memory_settle_dirty: correct what has to be sent of a block
+ * @rb: the block; the lock of its dirty bitmap is held
+ *
+ * If pages are handed over, none has to be sent before the VM stops, and only
+ * those that the destination cannot find in the store after that.  Called by
+ * the migration thread whenever the bitmap was brought up to date.
+ *
+ * Returns: by how many the number of dirty pages has changed, modulo 2^64.
+ */
+uint64_t remote_memory_settle_dirty(RAMBlock *rb);
+
+/**
+ * remote_memory_may_run: are the pages of the VM its own?
+ *
+ * With the BQL, before the VM runs.  After a migration that handed pages over,
+ * they belong to who asks first; waits for the store.
+ *
+ * Returns: false if they belong to the VM at the other end, or nobody knows.
+ */
+bool remote_memory_may_run(void);
+
 /* Of migration/postcopy-ram.c: a thread begins to wait for a page. */
 void mark_postcopy_blocktime_begin(uintptr_t addr, uint32_t ptid,
                                    RAMBlock *rb);

@@ -192,7 +192,7 @@ static void forbidden_way(void)
     PageMap map;
 
     g_assert_true(page_map_init(&map, NR));
-    page_map_move(&map, 0, PAGE_REMOTE);
+    page_map_move(&map, 0, PAGE_STANDBY);
 }
 
 static void test_forbidden(void)
