@@ -46,6 +46,9 @@
 
 /* Less than what can be sent in time: the guest goes on making pages dirty. */
 #define SQUEEZE_SIXTEENTHS 14
+/* How often to ask whether the destination has taken the pages. */
+#define LET_GO_MIN_MS 50
+#define LET_GO_MAX_MS 10000
 /* While less becomes local, there is nothing to send. */
 #define SQUEEZE_POLL_US 1000
 
@@ -241,6 +244,50 @@ static int save_complete(QEMUFile *f, void *opaque)
     return 0;
 }
 
+/*
+ * When the VM has gone: the destination may take the pages a little later, or
+ * much, if it is told to wait.
+ */
+static void let_go(void *opaque);
+
+static QEMUTimer *let_go_timer;
+static int64_t let_go_ms;
+
+static void let_go_soon(int64_t ms)
+{
+    let_go_ms = MIN(ms, LET_GO_MAX_MS);
+    timer_mod(let_go_timer,
+              qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + let_go_ms);
+}
+
+static void let_go_pager(RemotePager *pager, void *opaque)
+{
+    bool *all = opaque;
+
+    if (pager->ownership == PAGER_OFFERS && !pager_let_go(pager)) {
+        *all = false;
+    }
+}
+
+static void let_go(void *opaque)
+{
+    bool all = true;
+
+    pagers_foreach(let_go_pager, &all);
+    if (!all) {
+        let_go_soon(2 * let_go_ms);
+    }
+}
+
+static int migration_event(NotifierWithReturn *notifier, MigrationEvent *event,
+                           Error **errp)
+{
+    if (event->type == MIG_EVENT_PRECOPY_DONE && has_capability()) {
+        let_go_soon(LET_GO_MIN_MS);
+    }
+    return 0;
+}
+
 /* The destination */
 
 static void leave_store(RemotePager *pager, void *opaque)
@@ -349,8 +396,11 @@ static void take_pager(RemotePager *pager, void *opaque)
 {
     Error **errp = opaque;
 
-    if (!*errp) {
-        pager_take(pager, errp);
+    if (!*errp && !pager_take(pager, errp)) {
+        qapi_event_send_remote_memory_error(
+            pager->id, remote_store_id(pager->store),
+            REMOTE_MEMORY_OPERATION_TAKE_OVER, REMOTE_MEMORY_ON_ERROR_STOP,
+            error_get_pretty(*errp));
     }
 }
 
@@ -377,6 +427,14 @@ static const SaveVMHandlers handlers = {
     .save_live_complete_precopy = save_complete,
     .load_state = load,
 };
+
+void handover_init(void)
+{
+    static NotifierWithReturn notifier;
+
+    let_go_timer = timer_new_ms(QEMU_CLOCK_REALTIME, let_go, NULL);
+    migration_add_notifier(&notifier, migration_event);
+}
 
 /* Early, so that it comes before RAM. */
 static void handover_register(void)

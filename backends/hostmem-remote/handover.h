@@ -11,6 +11,13 @@
 #include "migration/qemu-file-types.h"
 
 /**
+ * handover_init: take part in migrations from now on
+ *
+ * Once there is remote memory.  Main thread.
+ */
+void handover_init(void);
+
+/**
  * handover_put_map: send the map of a pager
  * @f: where to
  * @pager: the pager, after pager_offer()

@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "handover.h"
 #include "migration.h"
 #include "migration/blocker.h"
 #include "postcopy.h"
@@ -42,5 +43,6 @@ void migration_limits_init(void)
         done = true;
         qemu_add_vm_change_state_handler(vm_change, NULL);
         postcopy_init();
+        handover_init();
     }
 }

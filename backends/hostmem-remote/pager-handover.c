@@ -157,6 +157,15 @@ int64_t pager_settle_dirty(RemotePager *pager, unsigned long *dirty)
     return bitmap_count_one(dirty, nr_pages(pager)) - before;
 }
 
+bool pager_let_go(RemotePager *pager)
+{
+    if (!ownership_is_taken(pager)) {
+        return false;
+    }
+    pager_discard(pager, 0, nr_pages(pager));
+    return true;
+}
+
 /* The destination */
 
 static bool is_idle(RemotePager *pager)

@@ -64,6 +64,17 @@ uint32_t pager_map(RemotePager *pager, uint64_t first, uint64_t nr,
  */
 int64_t pager_settle_dirty(RemotePager *pager, unsigned long *dirty);
 
+/**
+ * pager_let_go: the other side has the pages: they need no memory here
+ * @pager: the pager, after pager_offer()
+ *
+ * Main thread; waits for the store.  The VM can never run again here, and its
+ * memory reads as zeros.
+ *
+ * Returns: false if nobody has taken them yet, and nothing was done.
+ */
+bool pager_let_go(RemotePager *pager);
+
 /* At the destination, in the main thread. */
 
 /** pager_leave_store: nothing that is here or in the store is of use */

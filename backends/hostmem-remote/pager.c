@@ -282,7 +282,9 @@ static void query_shard(void *opaque)
 
     query_sizes(query->shard, query->info);
     query_stats(&query->shard->stats, query->info);
-    if (query->shard->error) {
+    if (query->shard->frozen) {
+        query->info->state = REMOTE_MEMORY_STATE_HANDOVER;
+    } else if (query->shard->error) {
         query->info->state = REMOTE_MEMORY_STATE_ERROR;
     } else if (budget_shrinking(&query->shard->budget) &&
                query->info->state == REMOTE_MEMORY_STATE_RUNNING) {

@@ -515,9 +515,7 @@ void shard_stop(RemoteShard *s, bool release)
     }
     shard_call(s, shard_quiesce, s);
     shard_wait_in_flight(s);
-    if (release) {
-        shard_call(s, shard_release, s);
-    }
+    shard_call(s, release ? shard_release : shard_release_end, s);
 }
 
 void shard_close(RemoteShard *s, int64_t deadline)
