@@ -266,7 +266,7 @@ static void test_visited_order(void)
         }
         page_map_move(&map, i, PAGE_RESIDENT);
     }
-    replacement_visit(&r, true, 320);
+    replacement_visit(&r, true, 160);
     g_assert_cmpuint(replacement_visited_surplus(&r, &map), ==, 190);
     for (uint32_t i = 200; i < 390; i++) {
         g_assert_cmpuint(replacement_victim(&r, &map), ==, i);
@@ -277,7 +277,7 @@ static void test_visited_order(void)
     g_assert_cmpuint(replacement_visited_surplus(&r, &map), ==, 0);
     g_assert_cmpuint(replacement_victim(&r, &map), <, 200);
     /* They leave: so does what is there for them. */
-    replacement_visit(&r, false, 320);
+    replacement_visit(&r, false, 160);
     g_assert_cmpuint(replacement_victim(&r, &map), ==, 390);
     page_map_destroy(&map);
 }
