@@ -42,7 +42,7 @@
  * @window: the pages that are left
  * @tid: (window) for which thread
  * @probe: page to leave in standby, or -1 for the first that is fetched
- * @visitor: (window) which is a visitor
+ * @visitor: (window) is it one
  * @block: it is a block, not a stream's window
  * @witnessed: the window's witness was fetched, or there is none
  */
@@ -129,9 +129,8 @@ uint64_t prefetch_footprint(const RemoteShard *s)
 
 static uint32_t window_limit(const RemoteShard *s, bool visitor)
 {
-    uint32_t most = s->budget.target / WINDOW_DIVISOR;
-
-    return MIN(MAX(visitor ? most / 2 : most, 1), STREAM_PAGES);
+    return MIN(MAX(s->budget.target / WINDOW_DIVISOR >> visitor, 1),
+               STREAM_PAGES);
 }
 
 /* What was fetched of a plan was fetched.  Who counts on more must know. */

@@ -17,10 +17,7 @@
 #define CACHE "2M"
 #define CACHE_PAGES 512
 
-/*
- * What the guest works with: pages that lie apart, and are used in such an order
- * that it is no stream.
- */
+/* What the guest works with: apart, and in an order that is no stream. */
 #define SET_PAGES (CACHE_PAGES / 2)
 #define STEP 16
 #define ORDER 37
