@@ -18,7 +18,7 @@
 #include "qemu/host-utils.h"
 #include "qemu/memalign.h"
 #include "blocks.h"
-#include "shard.h"
+#include "prefetch.h"
 #include "streams.h"
 #include "trace.h"
 #include "uffd-page.h"
@@ -32,7 +32,8 @@
 
 /*
  * Of the cache, a window or block may take one in so many pages: a quarter of
- * standby, where markers wait until they are reached.
+ * standby, where markers wait until they are reached.  That of a visitor takes
+ * half as many: several have to be in the room that replacement.c leaves.
  */
 #define WINDOW_DIVISOR 64
 
@@ -41,12 +42,14 @@
  * @window: the pages that are left
  * @tid: (window) for which thread
  * @probe: page to leave in standby, or -1 for the first that is fetched
+ * @visitor: (window) is it one
  * @block: it is a block, not a stream's window
  * @witnessed: the window's witness was fetched, or there is none
  */
 typedef struct Plan {
     StreamWindow window;
     uint32_t tid;
+    bool visitor;
     bool block;
     bool witnessed;
     int64_t probe;
@@ -124,9 +127,10 @@ uint64_t prefetch_footprint(const RemoteShard *s)
 
 /* Plans */
 
-static uint32_t window_limit(const RemoteShard *s)
+static uint32_t window_limit(const RemoteShard *s, bool visitor)
 {
-    return MIN(MAX(s->budget.target / WINDOW_DIVISOR, 1), STREAM_PAGES);
+    return MIN(MAX(s->budget.target / WINDOW_DIVISOR >> visitor, 1),
+               STREAM_PAGES);
 }
 
 /* What was fetched of a plan was fetched.  Who counts on more must know. */
@@ -168,7 +172,7 @@ void prefetch_set_mode(RemoteShard *s, RemoteMemoryPrefetch mode)
 static void plan_block(RemoteShard *s, uint32_t index, uint32_t tid)
 {
     Prefetch *p = s->prefetch;
-    unsigned limit = 31 - clz32(window_limit(s));
+    unsigned limit = 31 - clz32(window_limit(s, false));
     unsigned order = blocks_order(&p->blocks, index, limit);
     int64_t page = shard_store_page(s, index);
     uint32_t nr = 1u << order;
@@ -189,48 +193,47 @@ static void plan_block(RemoteShard *s, uint32_t index, uint32_t tid)
     }
 }
 
-void prefetch_fault(RemoteShard *s, uint32_t index, uint32_t tid,
-                    PageState was)
+/* What a visitor does says nothing of the blocks that the guest uses. */
+void prefetch_fault(RemoteShard *s, const Waiter *fault, PageState was)
 {
     Prefetch *p = s->prefetch;
-    Plan plan = { .tid = tid, .probe = -1 };
+    Plan plan = { .tid = fault->tid, .visitor = fault->visitor, .probe = -1 };
 
     if (p->mode == REMOTE_MEMORY_PREFETCH_OFF || was == PAGE_ZERO ||
         was == PAGE_RESIDENT || was == PAGE_SOURCE) {
         return;
     }
-    if (streams_fault(&p->streams, tid, shard_store_page(s, index), p->mode,
-                      window_limit(s), &plan.window)) {
+    if (streams_fault(&p->streams, fault->tid,
+                      shard_store_page(s, fault->page), p->mode,
+                      window_limit(s, fault->visitor), &plan.window)) {
         if (plan.window.nr) {
             plan_add(s, &plan);
         }
     } else if (p->mode == REMOTE_MEMORY_PREFETCH_ADAPTIVE &&
-               was == PAGE_REMOTE) {
-        plan_block(s, index, tid);
+               was == PAGE_REMOTE && !fault->visitor) {
+        plan_block(s, fault->page, fault->tid);
     }
 }
 
 /* Probes */
 
+static void probe_tells(RemoteShard *s, uint32_t index, bool used)
+{
+    if (page_has(page_map_get(&s->map, index), PAGE_BLOCK)) {
+        blocks_outcome(&s->prefetch->blocks, index, used);
+    }
+    prefetch_spoilt(s, index);
+}
+
 void prefetch_used(RemoteShard *s, uint32_t index)
 {
-    Page *page = page_map_get(&s->map, index);
-
-    if (page_has(page, PAGE_BLOCK)) {
-        blocks_outcome(&s->prefetch->blocks, index, true);
-    }
-    page->flags &= ~(PAGE_PROBE | PAGE_BLOCK);
+    probe_tells(s, index, true);
     shard_count(&s->stats.probe_hits, 1);
 }
 
 void prefetch_dropped(RemoteShard *s, uint32_t index)
 {
-    Page *page = page_map_get(&s->map, index);
-
-    if (page_has(page, PAGE_BLOCK)) {
-        blocks_outcome(&s->prefetch->blocks, index, false);
-    }
-    page->flags &= ~(PAGE_PROBE | PAGE_BLOCK);
+    probe_tells(s, index, false);
 }
 
 /* A stream that runs into another shard's stripe */
@@ -280,8 +283,7 @@ static Batch *idle_batch(Prefetch *p)
     return NULL;
 }
 
-static void batch_add(RemoteShard *s, Batch *batch, Plan *plan,
-                      uint32_t index)
+static void batch_add(RemoteShard *s, Batch *batch, Plan *plan, uint32_t index)
 {
     ShardRequest *r = &batch->reqs[batch->nr];
 
@@ -298,8 +300,7 @@ static void batch_add(RemoteShard *s, Batch *batch, Plan *plan,
     batch->nr++;
     if (!plan->block) {
         /* As if it had been waited for: it will hardly be missed. */
-        replacement_fetched(&s->replacement, page_map_get(&s->map, index),
-                            s->budget.target);
+        fetch_for(s, index, plan->visitor);
     }
     shard_move(s, index, PAGE_FETCHING);
     s->fetching++;
@@ -335,6 +336,7 @@ static uint32_t bring_back(RemoteShard *s, Batch *batch,
     batch->moves++;
     for (uint32_t i = 0; i < moved; i++) {
         standby_set(&s->standby, slot + i, SLOT_EMPTY);
+        page_map_get(&s->map, index + i)->flags &= ~PAGE_VISITED;
         shard_move(s, index + i, PAGE_RESIDENT);
     }
     return MAX(moved, 1);
@@ -357,13 +359,14 @@ static uint32_t plan_step(RemoteShard *s, Batch *batch, Plan *plan)
     }
     switch (page_map_get(&s->map, index)->state) {
     case PAGE_REMOTE:
-        if (!budget_take(&s->budget)) {
+        if (!shard_take(s, plan->visitor)) {
             return plan->window.nr;
         }
         batch_add(s, batch, plan, index);
         return 1;
     case PAGE_STANDBY:
-        return plan->block ? 1 : bring_back(s, batch, &plan->window, index);
+        return plan->block || plan->visitor
+               ? 1 : bring_back(s, batch, &plan->window, index);
     default:
         return 1;
     }
@@ -459,8 +462,7 @@ static bool request_waits(const Batch *batch, unsigned i)
 }
 
 /* Requests from @i on whose pages are neighbours, in the guest and here. */
-static unsigned run_length(const RemoteShard *s, const Batch *batch,
-                           unsigned i)
+static unsigned run_length(const RemoteShard *s, const Batch *batch, unsigned i)
 {
     const ShardRequest *first = &batch->reqs[i];
     unsigned n;
@@ -488,7 +490,7 @@ static void page_arrived(RemoteShard *s, Batch *batch, unsigned i,
     s->fetching--;
     s->prefetching--;
     shard_move(s, index, to);
-    shard_count(&s->stats.fetched, 1);
+    fetch_count(s, index);
     shard_count(&s->stats.prefetched, 1);
 }
 
