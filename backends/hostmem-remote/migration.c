@@ -7,30 +7,65 @@
 #include "qemu/osdep.h"
 #include "migration.h"
 #include "migration/blocker.h"
+#include "migration/misc.h"
 #include "qemu/notify.h"
 #include "qemu/thread.h"
 #include "migration/postcopy-ram.h"
 #include "qapi/error.h"
+#include "qapi/qapi-commands-migration.h"
 #include "system/runstate.h"
 
-/* Main thread only. */
+/* Main thread only: whether, and what says so to whoever wants to migrate. */
+static bool held;
 static Error *held_blocker;
 
 bool migration_is_held(void)
 {
-    return held_blocker;
+    return held;
 }
 
-bool migration_hold(void)
+/* Fails while a migration is under way, and then is tried again at its end. */
+static void add_blocker(void)
 {
     error_setg(&held_blocker, "the guest waits for a page that its store "
                "does not give; repair the store and continue the guest first");
-    return migrate_add_blocker_internal(&held_blocker, NULL) == 0;
+    migrate_add_blocker_internal(&held_blocker, NULL);
+}
+
+/*
+ * A migration that is under way is given up.  Nothing that it sends from now
+ * on arrives, so that whatever it does before it ends, the destination does
+ * not get a state of this vCPU.  It may be a while until it ends: it may wait
+ * for a page as well.
+ *
+ * Who stops the VM to save its state waits for the vCPU instead.
+ */
+bool migration_hold(void)
+{
+    if (runstate_check(RUN_STATE_FINISH_MIGRATE) ||
+        runstate_check(RUN_STATE_SAVE_VM)) {
+        return false;
+    }
+    held = true;
+    if (migration_is_running()) {
+        qmp_migrate_cancel(NULL);
+    }
+    add_blocker();
+    return true;
+}
+
+static int migration_end(NotifierWithReturn *n, MigrationEvent *e, Error **errp)
+{
+    if (e->type == MIG_EVENT_PRECOPY_FAILED && held && !held_blocker) {
+        add_blocker();
+    }
+    return 0;
 }
 
 static void vm_change(void *opaque, bool running, RunState state)
 {
     if (running) {
+        held = false;
         migrate_del_blocker(&held_blocker);
     }
 }
@@ -51,11 +86,16 @@ static int postcopy_refuse(NotifierWithReturn *n, void *data, Error **errp)
 void migration_limits_init(void)
 {
     static NotifierWithReturn postcopy_notifier = { .notify = postcopy_refuse };
+    static NotifierWithReturn end_notifiers[MIG_MODE__MAX];
     static bool done;
 
     if (!done) {
         done = true;
         qemu_add_vm_change_state_handler(vm_change, NULL);
         postcopy_add_notifier(&postcopy_notifier);
+        for (MigMode mode = 0; mode < MIG_MODE__MAX; mode++) {
+            migration_add_notifier_mode(&end_notifiers[mode], migration_end,
+                                        mode);
+        }
     }
 }
