@@ -8,9 +8,7 @@
 #include "migration.h"
 #include "migration/blocker.h"
 #include "migration/misc.h"
-#include "qemu/notify.h"
-#include "qemu/thread.h"
-#include "migration/postcopy-ram.h"
+#include "postcopy.h"
 #include "qapi/error.h"
 #include "qapi/qapi-commands-migration.h"
 #include "system/runstate.h"
@@ -27,8 +25,9 @@ bool migration_is_held(void)
 /* Fails while a migration is under way, and then is tried again at its end. */
 static void add_blocker(void)
 {
-    error_setg(&held_blocker, "the guest waits for a page that its store "
-               "does not give; repair the store and continue the guest first");
+    error_setg(&held_blocker, "the guest waits for a page that its store, "
+               "or the source of its migration, does not give; repair that "
+               "and continue the guest first");
     migrate_add_blocker_internal(&held_blocker, NULL);
 }
 
@@ -70,32 +69,18 @@ static void vm_change(void *opaque, bool running, RunState state)
     }
 }
 
-static int postcopy_refuse(NotifierWithReturn *n, void *data, Error **errp)
-{
-    struct PostcopyNotifyData *event = data;
-
-    if (event->reason != POSTCOPY_NOTIFY_PROBE) {
-        return 0;
-    }
-    error_setg(errp, "postcopy migration to memory-backend-remote is not "
-               "supported");
-    error_append_hint(errp, "Use precopy migration.\n");
-    return -EOPNOTSUPP;
-}
-
 void migration_limits_init(void)
 {
-    static NotifierWithReturn postcopy_notifier = { .notify = postcopy_refuse };
     static NotifierWithReturn end_notifiers[MIG_MODE__MAX];
     static bool done;
 
     if (!done) {
         done = true;
         qemu_add_vm_change_state_handler(vm_change, NULL);
-        postcopy_add_notifier(&postcopy_notifier);
         for (MigMode mode = 0; mode < MIG_MODE__MAX; mode++) {
             migration_add_notifier_mode(&end_notifiers[mode], migration_end,
                                         mode);
         }
+        postcopy_init();
     }
 }

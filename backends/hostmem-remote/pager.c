@@ -247,6 +247,7 @@ static void query_sizes(const RemoteShard *s, RemoteMemoryInfo *info)
     info->remote_size += (count[PAGE_REMOTE] + count[PAGE_FETCHING]) *
                          REMOTE_STORE_PAGE_SIZE;
     info->zero_size += count[PAGE_ZERO] * REMOTE_STORE_PAGE_SIZE;
+    info->source_size += count[PAGE_SOURCE] * REMOTE_STORE_PAGE_SIZE;
     info->in_flight_size += (s->fetching + stale) * REMOTE_STORE_PAGE_SIZE;
     info->metadata_size += page_map_footprint(&s->map) +
                            standby_footprint(&s->standby) +
@@ -259,6 +260,7 @@ static void query_stats(const ShardStats *stats, RemoteMemoryInfo *info)
     info->refaults += stats->refaults;
     info->zero_fills += stats->zero_fills;
     info->fetched_pages += stats->fetched;
+    info->received_pages += stats->received;
     info->written_pages += stats->written;
     info->evicted_pages += stats->evicted;
     info->clean_drops += stats->clean_drops;

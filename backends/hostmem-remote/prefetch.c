@@ -196,7 +196,7 @@ void prefetch_fault(RemoteShard *s, uint32_t index, uint32_t tid,
     Plan plan = { .tid = tid, .probe = -1 };
 
     if (p->mode == REMOTE_MEMORY_PREFETCH_OFF || was == PAGE_ZERO ||
-        was == PAGE_RESIDENT) {
+        was == PAGE_RESIDENT || was == PAGE_SOURCE) {
         return;
     }
     if (streams_fault(&p->streams, tid, shard_store_page(s, index), p->mode,

@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "arrival.h"
 #include "handoff.h"
 #include "qapi/error.h"
 #include "qemu/error-report.h"
@@ -163,9 +164,10 @@ static bool shard_let_in(RemoteShard *s)
 /* What can be done now, in the order of who waits most urgently. */
 static bool shard_work(RemoteShard *s)
 {
-    bool waiting = fault_retry(s), again;
+    bool waiting = arrivals_run(s), again;
     uint32_t used;
 
+    waiting |= fault_retry(s);
     fetch_submit(s);
     used = s->budget.used;
     again = evict_run(s) || (waiting && s->budget.used < used);
@@ -539,6 +541,7 @@ void shard_destroy(RemoteShard *s)
     standby_destroy(&s->standby);
     page_map_destroy(&s->map);
     g_free(s->garbage);
+    arrivals_cancel(s);
     fault_waiters_free(s);
     recovery_destroy(s);
     if (s->iothread) {

@@ -17,6 +17,7 @@
 #include "system/iothread.h"
 #include <linux/userfaultfd.h>
 
+typedef struct Arrivals Arrivals;
 typedef struct Batch Batch;
 typedef struct Prefetch Prefetch;
 
@@ -30,6 +31,7 @@ typedef struct Prefetch Prefetch;
  *     uffd --> shard.c --> fault.c --> fetch.c --> store
  *                |                       |
  *                |          placed <-----+
+ *                +-------> arrival.c  --> source of a migration
  *                +-------> prefetch.c ahead of need --> store
  *                +-------> evict.c --> writeback.c --> store
  *                |            |
@@ -108,6 +110,7 @@ typedef struct ShardStats {
     uint64_t refaults;
     uint64_t zero_fills;
     uint64_t fetched;
+    uint64_t received;
     uint64_t written;
     uint64_t evicted;
     uint64_t clean_drops;
@@ -176,6 +179,9 @@ struct QEMU_ALIGNED(REMOTE_STORE_ALIGN) RemoteShard {
     bool lingered;          /* somebody may have faulted meanwhile */
     bool stopping;
 
+    /* Shard thread only: see arrival.h.  NULL but in an incoming postcopy. */
+    Arrivals *arrivals;
+
     /* Shard thread only: see sweep.c. */
     unsigned long *garbage;
     size_t nr_garbage;      /* read by the main thread */
@@ -204,11 +210,13 @@ struct QEMU_ALIGNED(REMOTE_STORE_ALIGN) RemoteShard {
     unsigned resize_reached;
 
     /*
-     * Taken by the shard's thread to park somebody, and by
-     * remote_memory_vcpus_parked() to see who is.
+     * Taken by the shard's thread to let somebody wait for the store or for
+     * the source of a migration, and by remote_memory_vcpus_parked() to see
+     * who does.
      */
     QemuMutex park_lock;
     /* Changed by the shard's thread under @park_lock, read by it without. */
+    WaiterList for_source;
     WaiterList parked;
     unsigned nr_parked;
 };
@@ -336,7 +344,7 @@ void shard_fault(RemoteShard *s, uint32_t index, uint32_t tid, bool write);
  */
 bool fault_retry(RemoteShard *s);
 
-/** fault_awaited: does somebody wait for this page, which is being fetched? */
+/** fault_awaited: does somebody wait for this page, which is to come? */
 bool fault_awaited(const RemoteShard *s, uint32_t index);
 
 /** fault_arrived: the page was fetched and placed: nobody waits any more */
@@ -344,6 +352,9 @@ void fault_arrived(RemoteShard *s, uint32_t index);
 
 /** fault_not_arrived: it was not: who waits for it has to go on waiting */
 void fault_not_arrived(RemoteShard *s, uint32_t index);
+
+/** fault_received: it came from the source of a migration, and is placed */
+void fault_received(RemoteShard *s, uint32_t index);
 
 /** fault_waiters_free: forget all waiters */
 void fault_waiters_free(RemoteShard *s);
@@ -550,6 +561,9 @@ void recovery_failed(RemoteShard *s, RemoteMemoryOperation op,
  * @reason: what, in words for the operator
  */
 void recovery_broken(RemoteShard *s, const char *reason);
+
+/** recovery_cannot_place: the kernel does not take a page: -@ret says why */
+void recovery_cannot_place(RemoteShard *s, uint32_t index, int ret);
 
 /**
  * recovery_vanished: a resident page is gone from the guest's RAM

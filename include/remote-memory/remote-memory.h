@@ -35,6 +35,35 @@ bool remote_memory_discard(RAMBlock *rb, uint64_t start, size_t length,
                            int *ret);
 
 /**
+ * remote_memory_serves: does a pager answer the faults of this memory?
+ * @rb: the block
+ *
+ * Any thread but a pager's.  If so, QEMU's incoming postcopy must neither
+ * register it with a userfaultfd of its own nor unregister it.
+ */
+bool remote_memory_serves(const RAMBlock *rb);
+
+/**
+ * remote_memory_place: a page of an incoming postcopy has come
+ * @rb: the block
+ * @host: where it belongs
+ * @content: a page, or %NULL for zeros; copied
+ * @ret: set to 0 if the block is ours
+ *
+ * Any thread but a pager's; may wait for room.  The page is placed soon, by
+ * its pager, and never lost from here on.
+ *
+ * Returns: false if @rb is not on a memory-backend-remote and nothing was
+ * done.
+ */
+bool remote_memory_place(RAMBlock *rb, const void *host, const void *content,
+                         int *ret);
+
+/* Of migration/postcopy-ram.c: a thread begins to wait for a page. */
+void mark_postcopy_blocktime_begin(uintptr_t addr, uint32_t ptid,
+                                   RAMBlock *rb);
+
+/**
  * remote_memory_vcpus_parked: may the VM count as paused?
  *
  * Called with the BQL held by pause_all_vcpus() when some vCPU has not stopped

@@ -267,6 +267,7 @@ static void random_step(PageMap *map, uint32_t index)
 
     switch (page->state) {
     case PAGE_ZERO:
+    case PAGE_SOURCE:
         page_map_move(map, index, PAGE_RESIDENT);
         break;
     case PAGE_RESIDENT:

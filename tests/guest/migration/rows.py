@@ -10,7 +10,7 @@ from migration.sides import ORDINARY, REMOTE, STORES, OnMemcached, Ram
 from migration.trip import POSTCOPY, PRECOPY, Trip
 
 # What this QEMU can do.
-POSTCOPY_TO_REMOTE = False
+POSTCOPY_TO_REMOTE = True
 HANDOVER = False
 
 PAIRS = [(REMOTE, REMOTE), (REMOTE, ORDINARY), (ORDINARY, REMOTE)]
