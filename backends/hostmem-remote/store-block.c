@@ -291,6 +291,16 @@ static void set_memory(BlockDriverState *bs, bool is_memory)
     }
 }
 
+/*
+ * In a VM that waits for a migration, disks are inactive until it has come.
+ * This one is ours alone, and the memory comes before.
+ */
+static bool activate(BlockDriverState *bs, Error **errp)
+{
+    GRAPH_RDLOCK_GUARD_MAINLOOP();
+    return bdrv_activate(bs, errp) >= 0;
+}
+
 /* Nobody else may write there, or change its size. */
 static bool use_node(RemoteStoreBlock *sb, BlockDriverState *bs, Error **errp)
 {
@@ -307,13 +317,7 @@ static bool use_node(RemoteStoreBlock *sb, BlockDriverState *bs, Error **errp)
                       BLK_PERM_CONSISTENT_READ | BLK_PERM_WRITE,
                       BLK_PERM_CONSISTENT_READ);
     blk_set_disable_request_queuing(sb->blk, true);
-    /* Where a migration comes in, nodes wait for its end; memory cannot. */
-    if (bdrv_activate(bs, errp) < 0) {
-        error_prepend(errp, "store '%s': cannot use block node '%s': ", id,
-                      sb->node_name);
-        return false;
-    }
-    if (blk_insert_bs(sb->blk, bs, errp) < 0) {
+    if (!activate(bs, errp) || blk_insert_bs(sb->blk, bs, errp) < 0) {
         error_prepend(errp, "store '%s': cannot use block node '%s': ", id,
                       sb->node_name);
         return false;

@@ -3,7 +3,10 @@
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 
+import contextlib
 import re
+import select
+import socket
 import threading
 import time
 
@@ -81,15 +84,30 @@ class Console:
         if self.closed and not closed_is_fine:
             raise ConsoleError('QEMU closed the console')
 
+    def drain(self):
+        """All that has been sent until now."""
+        with self.changed:
+            while self._take():
+                pass
+            return self.text
+
+    def _take(self):
+        """Read what is there, if anything. With the lock, so that nothing is
+        on its way between the socket and the text."""
+        try:
+            data = self.sock.recv(4096, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            data = b''
+        self.text += data.decode(errors='replace').replace('\r', '')
+        self.closed = not data
+        self.changed.notify_all()
+        return bool(data)
+
     def _reader(self):
-        while True:
-            try:
-                data = self.sock.recv(4096)
-            except OSError:
-                data = b''
-            with self.changed:
-                self.text += data.decode(errors='replace').replace('\r', '')
-                self.closed = not data
-                self.changed.notify_all()
-            if not data:
-                return
+        with contextlib.suppress(ValueError):   # closed by ourselves
+            while not self.closed:
+                select.select([self.sock], [], [])
+                with self.changed:
+                    self._take()

@@ -23,6 +23,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 
 from console import Console
@@ -38,6 +39,9 @@ TINY_CACHE = 180 * PAGE
 # Longest wait for one step of a guest: no verdict on speed, but an end to a
 # test that hangs. A busy machine is a few times slower, not a hundred times.
 STEP_SECONDS = 300
+
+# How often the monitor is asked while something is waited for.
+POLL_SECONDS = 0.05
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 GUEST = ROOT / 'build' / 'guest'
@@ -154,6 +158,13 @@ def reap(process, seconds):
         process.kill()
         process.wait()
         return False
+
+
+def free_port():
+    """A TCP port on loopback that nobody uses."""
+    with socket.socket() as sock:
+        sock.bind(('127.0.0.1', 0))
+        return sock.getsockname()[1]
 
 
 @contextlib.contextmanager
@@ -360,6 +371,25 @@ class Machine:
                 self.qmp.wait_event('STOP', 1)
             seconds -= 1
             status = self.status()
+
+    def wait_until(self, done, what, seconds=STEP_SECONDS):
+        """Wait for something, and see that the monitor answers and the guest
+        has found no wrong byte meanwhile."""
+        deadline = time.monotonic() + seconds
+        while not done(self.status()):
+            self.console.check()
+            require(self.process.poll() is None, 'QEMU has ended')
+            require(time.monotonic() < deadline,
+                    f'{what}: not in {seconds} s')
+            time.sleep(POLL_SECONDS)
+        self.console.check()
+
+    def check_records(self):
+        """All records of the pager agree."""
+        require(self.plain or
+                self.qmp.command('qom-get', path='/objects/ram0',
+                                 property='x-consistent'),
+                'the records of the pager do not agree')
 
     def memory(self):
         """What query-remote-memory says of the guest's RAM."""

@@ -2,17 +2,21 @@
  * The smallest guest: a boot sector that writes and verifies memory
  *
  * It goes over PAGES pages from 1 MiB in an order without neighbours, ROUNDS
- * times; checks that WORDS words all over a page hold what the round before
- * has written and writes the next. Not every word, unless told so: some KVM
- * interprets the instructions of a guest without paging one by one. It says on
- * the first serial port what the test guest says, so that the same harness
- * understands it, and then waits for good.
+ * times; checks that WORDS words all over a page hold what was written last
+ * and writes the next. Not every word, unless told so: some KVM interprets
+ * the instructions of a guest without paging one by one. It says on the first
+ * serial port what the test guest says, so that the same harness understands
+ * it, and then waits for good.
  *
- * Who assembles it may define PAGES, WORDS, ROUNDS, and BEAT: how many pages
- * are verified between two lines that say so.
+ * Who assembles it may define PAGES, WORDS, ROUNDS, BEAT: how many pages are
+ * verified between two lines that say so, and ONE_IN: each round writes one
+ * in so many pages, and verifies all of them.
  *
- * A word's value is its address, multiplied by an odd number, plus the round:
- * no two words are equal, and no word stays.
+ * A word's value is its address, multiplied by an odd number, plus the round
+ * that wrote it: no two words are equal, and no word stays. So a page that is
+ * stale, swapped, all zeros, or that has lost a write is found at the next
+ * look at it. Which round wrote a page last follows from its number: page n
+ * is written in round 0, and in each round r for which ONE_IN divides n + r.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -33,6 +37,9 @@
         .endif
         .ifndef BEAT
         .set    BEAT, PAGES             # a power of two
+        .endif
+        .ifndef ONE_IN
+        .set    ONE_IN, 1               # a power of two
         .endif
 
         .code16
@@ -71,16 +78,27 @@ page:
         shll    $12, %edi
         addl    $FIRST, %edi
         movl    $WORDS, %ecx
+        leal    -1(%ebx, %ebp), %edx
+        andl    $ONE_IN - 1, %edx
+        movl    %ebp, %esi
+        subl    %edx, %esi
+        decl    %esi                    # the round that wrote it last
+        jns     word
+        xorl    %esi, %esi
 word:
         imull   $FACTOR, %edi, %eax
-        addl    %ebp, %eax              # what this round writes
         testl   %ebp, %ebp
         jz      write                   # nothing was written before
-        leal    -1(%eax), %edx          # what the last one has written
+        leal    (%eax, %esi), %edx
         cmpl    (%edi), %edx
         jne     wrong
+        leal    (%ebx, %ebp), %edx
+        testl   $ONE_IN - 1, %edx
+        jnz     next                    # not this time
 write:
+        addl    %ebp, %eax
         movl    %eax, (%edi)
+next:
         addl    $4096 / WORDS, %edi
         loop    word
         incl    %ebx

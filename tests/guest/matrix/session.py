@@ -4,10 +4,9 @@ SPDX-License-Identifier: GPL-2.0-or-later
 """
 
 import contextlib
-import time
 
 import lib
-from lib import MIB, STEP_SECONDS, Machine, require
+from lib import MIB, Machine, require
 from payload import boot_from, make_payload
 
 # The guest verifies all words of PAGES pages, again and again, and says so
@@ -19,9 +18,6 @@ FOR_EVER = 0xffffffff
 
 SIZE = 64 * MIB
 CACHE = MIB
-
-# How often the monitor is asked while something is waited for.
-POLL_SECONDS = 0.05
 
 
 def busy_payload(directory):
@@ -93,18 +89,6 @@ class Session(contextlib.ExitStack):
         return [store['status'] for store in stores
                 if store['id'] == name] == ['connected']
 
-    def _wait(self, done, what):
-        """Wait for something, and see that the monitor answers and the guest
-        has found no wrong byte meanwhile."""
-        deadline = time.monotonic() + STEP_SECONDS
-        while not done(self.machine.status()):
-            self.machine.console.check()
-            require(self.machine.process.poll() is None, 'QEMU has ended')
-            require(time.monotonic() < deadline, f'{what}: not in '
-                    f'{STEP_SECONDS} s')
-            time.sleep(POLL_SECONDS)
-        self.machine.console.check()
-
     def _goal(self):
         """After one more round, each page was read since now."""
         return self.verified() + PAGES
@@ -116,7 +100,7 @@ class Session(contextlib.ExitStack):
         def done(status):
             require(status == 'running', f'VM is {status}')
             return self.verified() >= goal and until()
-        self._wait(done, 'another round')
+        self.machine.wait_until(done, 'another round')
         require(not self.machine.qmp.take_event('STOP'), 'the VM was stopped')
 
     def revive(self):
@@ -128,7 +112,7 @@ class Session(contextlib.ExitStack):
             if status == 'io-error':
                 self.machine.qmp.command('cont')
             return status == 'running' and self.verified() >= goal
-        self._wait(done, 'a round after the cure')
+        self.machine.wait_until(done, 'a round after the cure')
         self.machine.qmp.forget_events()
 
     def wait_error(self):
@@ -139,11 +123,12 @@ class Session(contextlib.ExitStack):
             event = self.machine.qmp.take_event('REMOTE_MEMORY_ERROR')
             found.extend([event] if event else [])
             return found
-        self._wait(done, 'a stop')
+        self.machine.wait_until(done, 'a stop')
         event = found[0]
         require(event['id'] == 'ram0' and event['action'] == 'stop' and
                 event['reason'], f'not the right event: {event}')
-        self._wait(lambda status: status == 'io-error', 'io-error')
+        self.machine.wait_until(lambda status: status == 'io-error',
+                                'io-error')
         return event
 
     def try_in_vain(self):
@@ -161,12 +146,6 @@ class Session(contextlib.ExitStack):
         require('io-error' in self.machine.qmp.hmp('info status'),
                 'the human monitor does not know of the error')
 
-    def check_records(self):
-        """All records of the pager agree."""
-        require(self.machine.qmp.command('qom-get', path='/objects/ram0',
-                                         property='x-consistent'),
-                'the records of the pager do not agree')
-
 
 class Sessions:
     """One guest after the other on a row's store, each for as many faults as
@@ -183,7 +162,7 @@ class Sessions:
         try:
             session = self.get(fault)
             survived = outcome.check(session, fault)
-            session.check_records()
+            session.machine.check_records()
             if not survived:
                 self.retire()
         except BaseException as error:

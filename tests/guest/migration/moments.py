@@ -1,0 +1,25 @@
+"""Moments drawn at random.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+import os
+import random
+
+from migration.guest import PAGES
+
+
+class Moments:
+    """Draws from a seed that is said, and that the environment variable
+    RM_SEED repeats."""
+
+    def __init__(self, tap):
+        self.seed = int(os.environ.get('RM_SEED') or
+                        random.SystemRandom().randrange(1 << 32))
+        self.random = random.Random(self.seed)
+        tap.note(f'moments of RM_SEED={self.seed}')
+
+    def precopy(self):
+        """After how many bytes of a migration: in the first pass over the
+        guest's memory, or in the next ones."""
+        return self.random.randrange(1, PAGES * 4096 * 3 // 2)

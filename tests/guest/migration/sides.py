@@ -1,0 +1,75 @@
+"""The memory of a machine, and the stores that it can be on.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+import contextlib
+import json
+import os
+
+from lib import Machine
+from memcached import Memcached
+from migration.guest import CACHE, SIZE
+
+REMOTE, ORDINARY = 'remote', 'ordinary'
+
+
+class Ram(contextlib.ExitStack):
+    """Memory of each QEMU's own."""
+    title = 'ram'
+    is_shared = False
+
+    def __init__(self, _):
+        super().__init__()
+
+    def store(self, _):
+        """The store of a side with this number."""
+        return {'qom-type': 'remote-store-ram'}
+
+    def arguments(self, _):
+        """What QEMU needs to be told besides."""
+        return []
+
+
+class OnMemcached(Ram):
+    """One server, on which each side has its own pages."""
+    title = 'memcached'
+    is_shared = True
+
+    def __init__(self, directory):
+        super().__init__(directory)
+        self.server = self.enter_context(Memcached(directory))
+
+    def store(self, _):
+        return self.server.store()
+
+
+class OnBlock(Ram):
+    """Files: one for each side, or one for all if pages are handed over."""
+    title = 'block'
+    is_shared = True
+
+    def __init__(self, directory):
+        super().__init__(directory)
+        self.directory = directory
+
+    def store(self, _):
+        return {'qom-type': 'remote-store-block', 'node-name': 'pages'}
+
+    def arguments(self, number):
+        path = self.directory / f'pages{number}'
+        path.touch()
+        os.truncate(path, SIZE)
+        node = {'driver': 'file', 'node-name': 'pages', 'filename': str(path)}
+        return ['-blockdev', json.dumps(node)]
+
+
+STORES = [Ram, OnMemcached, OnBlock]
+
+
+def make_side(boot, memory, store, number, extra=(), **options):
+    """A machine for the guest, with memory of a kind."""
+    if memory is ORDINARY:
+        return Machine(boot, SIZE, plain=True, extra=extra, **options)
+    return Machine(boot, SIZE, CACHE, store.store(number),
+                   extra=[*extra, *store.arguments(number)], **options)
