@@ -46,6 +46,7 @@
 
 /* Less than what can be sent in time: the guest goes on making pages dirty. */
 #define SQUEEZE_SIXTEENTHS 14
+#define SQUEEZE_SPARE 2
 /* How often to ask whether the destination has taken the pages. */
 #define LET_GO_MIN_MS 50
 #define LET_GO_MAX_MS 10000
@@ -130,8 +131,14 @@ static void save_cleanup(void *opaque)
 
 /* The source, while the guest runs */
 
+/*
+ * @size: what is local
+ * @least: what could be at best, with some to spare
+ * @nr_pagers: of so many backends
+ */
 typedef struct Local {
     uint64_t size;
+    uint64_t least;
     unsigned nr_pagers;
 } Local;
 
@@ -142,6 +149,7 @@ static void add_local(RemotePager *pager, void *opaque)
     /* After the offer, RAM knows what is left. */
     if (pager->ownership == PAGER_OWNS) {
         local->size += pager_local_size(pager);
+        local->least += SQUEEZE_SPARE * pager_least_size(pager);
         local->nr_pagers++;
     }
 }
@@ -166,12 +174,13 @@ static void state_pending(void *opaque, uint64_t *must_precopy,
     most = most / 1000 * migrate_downtime_limit();
     pagers_foreach(add_local, &local);
     if (!most || local.size <= most) {
+        /* There may be no limit. */
         return;
     }
     if (migrate_postcopy_ram()) {
         *can_postcopy += local.size - most;
-    } else {
-        *must_precopy += local.size - most;
+    } else if (local.size > local.least) {
+        *must_precopy += local.size - MAX(most, local.least);
         most = most / 16 * SQUEEZE_SIXTEENTHS / local.nr_pagers;
         pagers_foreach(squeeze, &most);
     }

@@ -77,6 +77,12 @@ void pager_squeeze(RemotePager *pager, uint64_t size)
     }
 }
 
+uint64_t pager_least_size(const RemotePager *pager)
+{
+    return (uint64_t)pager->nr_shards * BUDGET_MIN_PAGES *
+           REMOTE_STORE_PAGE_SIZE;
+}
+
 uint64_t pager_local_size(const RemotePager *pager)
 {
     uint64_t used = 0;

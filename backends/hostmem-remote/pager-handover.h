@@ -27,6 +27,9 @@ bool pager_can_offer(RemotePager *pager, Error **errp);
  */
 void pager_squeeze(RemotePager *pager, uint64_t size);
 
+/** pager_least_size: what is local if pager_squeeze() asks for no more */
+uint64_t pager_least_size(const RemotePager *pager);
+
 /** pager_local_size: an upper bound of what would have to be sent, in bytes */
 uint64_t pager_local_size(const RemotePager *pager);
 
