@@ -184,8 +184,8 @@ static FaultAnswer fault_answer(RemoteShard *s, uint32_t index, bool write)
         answer = fault_standby(s, index);
         break;
     case PAGE_FETCHING:
-        return prefetch_wanted(s, index) ? fault_answer(s, index, write)
-                                         : FAULT_WAIT_FETCH;
+        return batches_wanted(s, index) ? fault_answer(s, index, write)
+                                        : FAULT_WAIT_FETCH;
     case PAGE_REMOTE:
         if (recovery_waits(s, REMOTE_MEMORY_OPERATION_READ)) {
             return FAULT_PARK;

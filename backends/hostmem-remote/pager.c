@@ -250,7 +250,7 @@ static void query_sizes(const RemoteShard *s, RemoteMemoryInfo *info)
     info->in_flight_size += (s->fetching + stale) * REMOTE_STORE_PAGE_SIZE;
     info->metadata_size += page_map_footprint(&s->map) +
                            standby_footprint(&s->standby) +
-                           prefetch_footprint(s);
+                           prefetch_footprint(s) + batches_footprint();
 }
 
 static void query_stats(const ShardStats *stats, RemoteMemoryInfo *info)

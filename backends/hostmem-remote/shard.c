@@ -419,7 +419,7 @@ bool shard_start(RemoteShard *s, IOThread *iothread, ThreadContext *context,
     recovery_init(s);
     writeback_init(s);
     if (!page_map_init(&s->map, pages) || !sweep_init(s) || !fetch_init(s) ||
-        !prefetch_init(s)) {
+        !batches_init(s) || !prefetch_init(s)) {
         error_setg(errp, "memory backend '%s': no memory for the page map",
                    pager->id);
         return false;
@@ -535,6 +535,7 @@ void shard_destroy(RemoteShard *s)
     sparse_free(s->standby_mem,
                 (size_t)s->standby.capacity * REMOTE_STORE_PAGE_SIZE);
     qemu_vfree(s->fetch_mem);
+    batches_destroy(s);
     prefetch_destroy(s);
     standby_destroy(&s->standby);
     page_map_destroy(&s->map);

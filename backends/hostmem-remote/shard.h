@@ -18,6 +18,7 @@
 #include <linux/userfaultfd.h>
 
 typedef struct Batch Batch;
+typedef struct Batches Batches;
 typedef struct Prefetch Prefetch;
 
 /**
@@ -30,7 +31,7 @@ typedef struct Prefetch Prefetch;
  *     uffd --> shard.c --> fault.c --> fetch.c --> store
  *                |                       |
  *                |          placed <-----+
- *                +-------> prefetch.c ahead of need --> store
+ *                +-------> prefetch.c ahead of need --> batches.c --> store
  *                +-------> evict.c --> writeback.c --> store
  *                |            |
  *                |            +--> drop
@@ -83,7 +84,7 @@ typedef QTAILQ_HEAD(, Waiter) WaiterList;
  * @page: index of the page within the shard
  * @slot: (put) the standby slot that is read
  * @hash: (put) hash of its content
- * @batch: (background get) what it is part of; see prefetch.c
+ * @batch: (background get) what it is part of; see batches.h
  * @next: in a list of idle requests
  */
 typedef struct ShardRequest {
@@ -151,6 +152,7 @@ struct QEMU_ALIGNED(REMOTE_STORE_ALIGN) RemoteShard {
     Budget budget;
     Replacement replacement;
     Prefetch *prefetch;
+    Batches *batches;
     ShardStats stats;
 
     /* Shard thread only: events read and not handled yet. */
@@ -377,7 +379,7 @@ void fetch_submit(RemoteShard *s);
 
 /* prefetch.c */
 
-/** prefetch_init: make the buffers.  Returns: false without memory */
+/** prefetch_init: make the records.  Returns: false without memory */
 bool prefetch_init(RemoteShard *s);
 
 /** prefetch_destroy: undo prefetch_init() */
@@ -399,16 +401,11 @@ void prefetch_set_mode(RemoteShard *s, RemoteMemoryPrefetch mode);
 void prefetch_fault(RemoteShard *s, uint32_t index, uint32_t tid,
                     PageState was);
 
-/**
- * prefetch_wanted: somebody asks for a page that is FETCHING
- *
- * Returns: whether it had come, and waited for others to be placed with: it is
- * FETCHING no more.
- */
-bool prefetch_wanted(RemoteShard *s, uint32_t index);
-
 /** prefetch_used: a probe was touched; before it moves */
 void prefetch_used(RemoteShard *s, uint32_t index);
+
+/** prefetch_no_probe: a page that was to be one is RESIDENT, or not there */
+void prefetch_no_probe(RemoteShard *s, const Batch *batch, uint64_t page);
 
 /** prefetch_dropped: a page is dropped: if it is a probe, it was not used */
 void prefetch_dropped(RemoteShard *s, uint32_t index);
@@ -419,6 +416,25 @@ void prefetch_dropped(RemoteShard *s, uint32_t index);
  * Returns: whether to call again soon.
  */
 bool prefetch_run(RemoteShard *s);
+
+/* batches.c; see batches.h for those who fill them */
+
+/** batches_init: make the buffers.  Returns: false without memory */
+bool batches_init(RemoteShard *s);
+
+/** batches_destroy: undo batches_init() */
+void batches_destroy(RemoteShard *s);
+
+/** batches_footprint: bytes reserved for each shard */
+uint64_t batches_footprint(void);
+
+/**
+ * batches_wanted: somebody asks for a page that is FETCHING
+ *
+ * Returns: whether it had come, and waited for others to be placed with: it is
+ * FETCHING no more.
+ */
+bool batches_wanted(RemoteShard *s, uint32_t index);
 
 /* evict.c */
 
