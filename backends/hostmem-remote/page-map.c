@@ -130,6 +130,15 @@ void page_map_rotate(PageMap *map, uint32_t index)
     list_insert(map, index, PAGE_NONE);
 }
 
+void page_map_make_oldest(PageMap *map, uint32_t index)
+{
+    PageList *list = list_of(map, page_map_get(map, index));
+
+    assert(map->pages[index].state == PAGE_RESIDENT);
+    list_unlink(map, index);
+    list_insert(map, index, list->oldest);
+}
+
 static bool on_same_list(PageMap *map, uint32_t a, uint32_t b)
 {
     return b < map->nr && map->pages[b].state == PAGE_RESIDENT &&

@@ -185,6 +185,9 @@ void page_map_move(PageMap *map, uint32_t index, PageState to);
 /** page_map_rotate: make a RESIDENT page the youngest of its list */
 void page_map_rotate(PageMap *map, uint32_t index);
 
+/** page_map_make_oldest: make a RESIDENT page the oldest of its list */
+void page_map_make_oldest(PageMap *map, uint32_t index);
+
 /**
  * page_map_join: let a RESIDENT page grow old along with a neighbour
  * @map: the map

@@ -125,6 +125,29 @@ static void test_join(void)
     page_map_destroy(&map);
 }
 
+/* If this fails, what was not asked for outlives what the guest uses. */
+static void test_make_oldest(void)
+{
+    PageMap map;
+
+    g_assert_true(page_map_init(&map, NR));
+    make_resident(&map, 0);
+    page_map_make_oldest(&map, 0);
+    g_assert_cmpuint(map.probation.oldest, ==, 0);
+    g_assert_cmpuint(map.probation.youngest, ==, 0);
+    for (uint32_t i = 1; i < 5; i++) {
+        make_resident(&map, i);
+    }
+    page_map_make_oldest(&map, 4);
+    page_map_make_oldest(&map, 2);
+    g_assert_true(page_map_sane(&map));
+    g_assert_cmpuint(map.probation.oldest, ==, 2);
+    g_assert_cmpuint(map.pages[2].next, ==, 4);
+    g_assert_cmpuint(map.pages[4].next, ==, 0);
+    g_assert_cmpuint(map.probation.youngest, ==, 3);
+    page_map_destroy(&map);
+}
+
 /* A page on the wrong list is evicted although it is known to be in use. */
 static void test_lists(void)
 {
@@ -317,6 +340,7 @@ int main(int argc, char **argv)
     g_test_add_func("/remote-memory/page-map/order", test_order);
     g_test_add_func("/remote-memory/page-map/middle", test_middle);
     g_test_add_func("/remote-memory/page-map/join", test_join);
+    g_test_add_func("/remote-memory/page-map/make-oldest", test_make_oldest);
     g_test_add_func("/remote-memory/page-map/lists", test_lists);
     g_test_add_func("/remote-memory/page-map/history", test_history);
     g_test_add_func("/remote-memory/page-map/hash", test_hash);
