@@ -26,6 +26,20 @@ void *backend_job_new(HostMemoryBackendRemote *m, const char *job_id,
     return job;
 }
 
+bool backend_job_may_use_cache(HostMemoryBackendRemote *m, Error **errp)
+{
+    ERRP_GUARD();
+
+    if (m->evacuating || m->warming) {
+        error_setg(errp, "memory backend '%s': its cache is being %s by "
+                   "another job", remote_backend_id(m),
+                   m->evacuating ? "evacuated" : "warmed");
+        error_append_hint(errp, "Wait for its end, or cancel it.\n");
+        return false;
+    }
+    return true;
+}
+
 void backend_job_clean(BackendJob *job)
 {
     object_unref(OBJECT(job->backend));

@@ -49,6 +49,13 @@ typedef struct BackendJob {
 void *backend_job_new(HostMemoryBackendRemote *m, const char *job_id,
                       const JobDriver *driver, Error **errp);
 
+/**
+ * backend_job_may_use_cache: is there no job that fills or empties the cache?
+ *
+ * Two of them would be in each other's way.
+ */
+bool backend_job_may_use_cache(HostMemoryBackendRemote *m, Error **errp);
+
 /** backend_job_clean: undo backend_job_new() */
 void backend_job_clean(BackendJob *job);
 

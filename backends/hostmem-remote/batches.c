@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include "batches.h"
 #include "qemu/memalign.h"
+#include "shard-warm.h"
 #include "uffd-page.h"
 
 struct Batches {
@@ -177,6 +178,9 @@ static unsigned place_run(RemoteShard *s, Batch *batch, unsigned i)
         page_arrived(s, batch, i + k, PAGE_RESIDENT);
         fault_arrived(s, index + k);
     }
+    if (batch->kind == BATCH_WARM) {
+        warm_placed(s, index, copied);
+    }
     return copied;
 }
 
@@ -211,6 +215,9 @@ static void page_settle(RemoteShard *s, Batch *batch, unsigned i)
     batch->ready &= ~(1u << i);
     s->prefetching--;
     fetch_settle(s, &batch->reqs[i]);
+    if (batch->kind == BATCH_WARM) {
+        warm_settled(s, req->result == REMOTE_STORE_OK);
+    }
     g_clear_pointer(&req->reason, g_free);
     shard_kick(s);
 }

@@ -30,10 +30,12 @@
  * enum BatchKind - why its pages are fetched
  * @BATCH_WINDOW: a stream is on its way to them
  * @BATCH_BLOCK: they are neighbours of a page that was asked for
+ * @BATCH_WARM: they were local not long ago; see shard-warm.h
  */
 typedef enum BatchKind {
     BATCH_WINDOW,
     BATCH_BLOCK,
+    BATCH_WARM,
 } BatchKind;
 
 /**
@@ -55,6 +57,27 @@ struct Batch {
     uint32_t tid;
     ShardRequest reqs[BATCH_PAGES];
 };
+
+/* For the shard and its faults */
+
+/** batches_init: make the buffers.  Returns: false without memory */
+bool batches_init(RemoteShard *s);
+
+/** batches_destroy: undo batches_init() */
+void batches_destroy(RemoteShard *s);
+
+/** batches_footprint: bytes reserved for each shard */
+uint64_t batches_footprint(void);
+
+/**
+ * batches_wanted: somebody asks for a page that is FETCHING
+ *
+ * Returns: whether it had come, and waited for others to be placed with: it is
+ * FETCHING no more.
+ */
+bool batches_wanted(RemoteShard *s, uint32_t index);
+
+/* For those who fill them */
 
 /** batch_idle: find one that can be filled, or %NULL */
 Batch *batch_idle(RemoteShard *s);
@@ -80,5 +103,10 @@ void batch_turn(Batch *batch);
 
 /** batch_submit: hand what was added to the store */
 void batch_submit(RemoteShard *s, Batch *batch);
+
+/* prefetch.c, for probes that do not come to be */
+
+/** prefetch_no_probe: a page that was to be one is RESIDENT, or not there */
+void prefetch_no_probe(RemoteShard *s, const Batch *batch, uint64_t page);
 
 #endif

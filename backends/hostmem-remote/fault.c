@@ -7,7 +7,7 @@
 #include "qemu/osdep.h"
 #include "qemu/timer.h"
 #include "qemu/userfaultfd.h"
-#include "shard.h"
+#include "batches.h"
 #include "trace.h"
 #include "uffd-page.h"
 

@@ -15,8 +15,8 @@
 #include "qemu/memalign.h"
 #include "qemu/units.h"
 #include "remote-memory/remote-memory.h"
+#include "batches.h"
 #include "pagers.h"
-#include "shard.h"
 #include "system/system.h"
 #include "trace.h"
 #include "uffd-page.h"
@@ -71,12 +71,17 @@ static bool check_shards(const char *id, uint64_t size, unsigned nr_shards,
     return true;
 }
 
+uint64_t pager_min_cache_size(uint64_t size, unsigned nr_shards)
+{
+    return MIN((uint64_t)nr_shards * BUDGET_MIN_PAGES * REMOTE_STORE_PAGE_SIZE,
+               size);
+}
+
 bool pager_check_cache_size(const char *id, uint64_t size, unsigned nr_shards,
                             uint64_t cache_size, Error **errp)
 {
     ERRP_GUARD();
-    uint64_t least = MIN((uint64_t)nr_shards * BUDGET_MIN_PAGES *
-                         REMOTE_STORE_PAGE_SIZE, size);
+    uint64_t least = pager_min_cache_size(size, nr_shards);
 
     if (cache_size < least || cache_size > size ||
         cache_size % REMOTE_STORE_PAGE_SIZE) {
@@ -109,7 +114,7 @@ void pager_error(RemotePager *pager, RemoteMemoryOperation op,
     qemu_bh_schedule(pager->error_bh);
 }
 
-static bool pager_has_error(RemotePager *pager)
+bool pager_has_error(RemotePager *pager)
 {
     for (unsigned i = 0; i < pager->nr_shards; i++) {
         if (qatomic_read(&pager->shards[i].error)) {

@@ -12,7 +12,7 @@
 #include "qemu/madvise.h"
 #include "qemu/memalign.h"
 #include "qemu/userfaultfd.h"
-#include "shard.h"
+#include "shard-warm.h"
 #include "sparse.h"
 #include "trace.h"
 #include "uffd-page.h"
@@ -172,7 +172,10 @@ static bool shard_work(RemoteShard *s)
     again |= shard_let_in(s);
     again |= prefetch_run(s);
     again |= shard_let_in(s);
+    again |= warm_run(s);
+    again |= shard_let_in(s);
     writeback_run(s);
+    flush_run(s);
     return again;
 }
 

@@ -20,6 +20,7 @@
 typedef struct Batch Batch;
 typedef struct Batches Batches;
 typedef struct Prefetch Prefetch;
+typedef struct ShardWarm ShardWarm;
 
 /**
  * DOC: Shards
@@ -32,6 +33,7 @@ typedef struct Prefetch Prefetch;
  *                |                       |
  *                |          placed <-----+
  *                +-------> prefetch.c ahead of need --> batches.c --> store
+ *                +-------> shard-warm.c what was local once --> batches.c
  *                +-------> evict.c --> writeback.c --> store
  *                |            |
  *                |            +--> drop
@@ -39,6 +41,7 @@ typedef struct Prefetch Prefetch;
  *                +-------> discard.c pages that the guest gives back
  *                +-------> recovery.c what the store refuses: wait, retry,
  *                |                   stop the VM
+ *                +-------> flush.c   is all written?
  *                +-------> shard-move.c the way into another store
  *
  * Rules of the shard's thread: it takes neither the BQL nor a lock that a
@@ -177,6 +180,14 @@ struct QEMU_ALIGNED(REMOTE_STORE_ALIGN) RemoteShard {
     unsigned nr_batch;
     bool lingered;          /* somebody may have faulted meanwhile */
     bool stopping;
+
+    /* While it warms up, or NULL; see shard-warm.h for who may look. */
+    ShardWarm *warm;
+
+    /* Shard thread only: see flush.c. */
+    uint64_t flush_from;
+    uint64_t flush_to;
+    uint64_t flush_left;    /* read by the main thread */
 
     /* Shard thread only: see sweep.c. */
     unsigned long *garbage;
@@ -404,9 +415,6 @@ void prefetch_fault(RemoteShard *s, uint32_t index, uint32_t tid,
 /** prefetch_used: a probe was touched; before it moves */
 void prefetch_used(RemoteShard *s, uint32_t index);
 
-/** prefetch_no_probe: a page that was to be one is RESIDENT, or not there */
-void prefetch_no_probe(RemoteShard *s, const Batch *batch, uint64_t page);
-
 /** prefetch_dropped: a page is dropped: if it is a probe, it was not used */
 void prefetch_dropped(RemoteShard *s, uint32_t index);
 
@@ -416,25 +424,6 @@ void prefetch_dropped(RemoteShard *s, uint32_t index);
  * Returns: whether to call again soon.
  */
 bool prefetch_run(RemoteShard *s);
-
-/* batches.c; see batches.h for those who fill them */
-
-/** batches_init: make the buffers.  Returns: false without memory */
-bool batches_init(RemoteShard *s);
-
-/** batches_destroy: undo batches_init() */
-void batches_destroy(RemoteShard *s);
-
-/** batches_footprint: bytes reserved for each shard */
-uint64_t batches_footprint(void);
-
-/**
- * batches_wanted: somebody asks for a page that is FETCHING
- *
- * Returns: whether it had come, and waited for others to be placed with: it is
- * FETCHING no more.
- */
-bool batches_wanted(RemoteShard *s, uint32_t index);
 
 /* evict.c */
 
@@ -459,6 +448,19 @@ void writeback_init(RemoteShard *s);
 
 /** writeback_run: examine DIRTY slots, and write those that must be */
 void writeback_run(RemoteShard *s);
+
+/* flush.c */
+
+/**
+ * flush_begin: notice when what is in standby now has been written
+ * @s: the shard; its @flush_left is how many slots are left
+ *
+ * Main thread.
+ */
+void flush_begin(RemoteShard *s);
+
+/** flush_run: look how far that is */
+void flush_run(RemoteShard *s);
 
 /* sweep.c */
 
