@@ -69,6 +69,13 @@ void budget_set_target(Budget *budget, uint32_t target)
     budget->debt = 0;
 }
 
+void budget_open(Budget *budget)
+{
+    /* More than all pages: slots that nobody needs any more come on top. */
+    budget->target = budget->limit = UINT32_MAX;
+    budget->debt = 0;
+}
+
 static void set_used(Budget *budget, uint32_t used)
 {
     /* Read by other threads for the statistics. */

@@ -52,6 +52,9 @@ void budget_init(Budget *budget, uint32_t pages, uint32_t target);
 /** budget_set_target: change the target, up or down */
 void budget_set_target(Budget *budget, uint32_t target);
 
+/** budget_open: let all pages be local, until budget_set_target() */
+void budget_open(Budget *budget);
+
 /** budget_take: use one more page.  Returns: false if there is no room */
 bool budget_take(Budget *budget);
 

@@ -28,6 +28,9 @@ static void discard_page(RemoteShard *s, uint32_t index)
         break;
     case PAGE_ZERO:
         return;
+    case PAGE_SOURCE:
+        /* It will come, and nobody knows what with: that is as good. */
+        return;
     }
     shard_move(s, index, PAGE_ZERO);
     sweep_mark(s, index);

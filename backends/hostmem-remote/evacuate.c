@@ -52,6 +52,7 @@ static uint64_t slots_left(RemotePager *pager)
     return left;
 }
 
+/* While pages are handed over, shards have no limit: then it is not reached. */
 static bool is_small(RemotePager *pager)
 {
     for (unsigned i = 0; i < pager->nr_shards; i++) {
@@ -60,7 +61,7 @@ static bool is_small(RemotePager *pager)
             return false;
         }
     }
-    return true;
+    return !pages_left(pager);
 }
 
 static bool is_written(RemotePager *pager)

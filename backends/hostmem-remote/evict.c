@@ -176,10 +176,12 @@ bool evict_stuck(const RemoteShard *s)
 
 bool evict_run(RemoteShard *s)
 {
-    uint32_t dropped = drop(s, MIN(budget_excess(&s->budget), EVICT_BATCH));
-    uint32_t evicted = 0;
-    uint32_t want = 0;
+    uint32_t dropped, evicted = 0, want = 0;
 
+    if (s->frozen) {
+        return false;
+    }
+    dropped = drop(s, MIN(budget_excess(&s->budget), EVICT_BATCH));
     for (int i = 0; i < EVICT_CALLS && evicted < EVICT_BATCH; i++) {
         want = evict_want(s);
         if (!want || !s->map.count[PAGE_RESIDENT] ||

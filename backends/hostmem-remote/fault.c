@@ -5,8 +5,10 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/lockable.h"
 #include "qemu/timer.h"
 #include "qemu/userfaultfd.h"
+#include "arrival.h"
 #include "batches.h"
 #include "trace.h"
 #include "uffd-page.h"
@@ -18,6 +20,7 @@ typedef enum FaultAnswer {
     FAULT_ANSWERED,     /* the thread goes on */
     FAULT_WAIT_ROOM,    /* there is no room for the page yet */
     FAULT_WAIT_FETCH,   /* it is being fetched */
+    FAULT_WAIT_SOURCE,  /* the source of a migration was asked for it */
     FAULT_PARK,         /* not before the store is well again */
 } FaultAnswer;
 
@@ -41,17 +44,9 @@ static FaultAnswer fault_resident(RemoteShard *s, uint32_t index)
     return FAULT_ANSWERED;
 }
 
-/*
- * The kernel does not place a page: the host is out of memory, or something
- * is wrong with the range.  Later, perhaps; and the operator should know.
- */
 static FaultAnswer fault_cannot_place(RemoteShard *s, uint32_t index, int ret)
 {
-    g_autofree char *reason =
-        g_strdup_printf("cannot place page %" PRIu64 " in guest RAM: %s",
-                        shard_store_page(s, index), strerror(-ret));
-
-    recovery_broken(s, reason);
+    recovery_cannot_place(s, index, ret);
     return FAULT_PARK;
 }
 
@@ -169,23 +164,33 @@ static FaultAnswer fault_standby(RemoteShard *s, uint32_t index)
     return answer;
 }
 
-/* Do for a fault what can be done. */
-static FaultAnswer fault_answer(RemoteShard *s, uint32_t index, bool write)
+/* The source is asked once for a page, whoever waits for it. */
+static FaultAnswer fault_source(RemoteShard *s, const Waiter *waiter)
 {
+    return fault_awaited(s, waiter->page) || arrival_ask(s, waiter)
+           ? FAULT_WAIT_SOURCE : FAULT_WAIT_ROOM;
+}
+
+/* Do for a fault what can be done. */
+static FaultAnswer fault_answer(RemoteShard *s, const Waiter *waiter)
+{
+    uint32_t index = waiter->page;
     FaultAnswer answer;
 
     switch (page_map_get(&s->map, index)->state) {
     case PAGE_RESIDENT:
         return fault_resident(s, index);
     case PAGE_ZERO:
-        answer = fault_zero(s, index, write);
+        answer = fault_zero(s, index, waiter->write);
         break;
     case PAGE_STANDBY:
         answer = fault_standby(s, index);
         break;
     case PAGE_FETCHING:
-        return batches_wanted(s, index) ? fault_answer(s, index, write)
+        return batches_wanted(s, index) ? fault_answer(s, waiter)
                                         : FAULT_WAIT_FETCH;
+    case PAGE_SOURCE:
+        return fault_source(s, waiter);
     case PAGE_REMOTE:
         if (recovery_waits(s, REMOTE_MEMORY_OPERATION_READ)) {
             return FAULT_PARK;
@@ -226,6 +231,7 @@ static bool waiter_known(RemoteShard *s, uint32_t tid, uint32_t index)
 {
     return waiter_find(&s->for_room, tid, index) ||
            waiter_find(&s->for_fetch, tid, index) ||
+           waiter_find(&s->for_source, tid, index) ||
            waiter_find(&s->parked, tid, index);
 }
 
@@ -260,6 +266,11 @@ static void waiter_queue(RemoteShard *s, Waiter *waiter, FaultAnswer answer)
     case FAULT_WAIT_FETCH:
         QTAILQ_INSERT_TAIL(&s->for_fetch, waiter, next);
         break;
+    case FAULT_WAIT_SOURCE:
+        WITH_QEMU_LOCK_GUARD(&s->park_lock) {
+            QTAILQ_INSERT_TAIL(&s->for_source, waiter, next);
+        }
+        break;
     case FAULT_PARK:
         recovery_park(s, waiter);
         break;
@@ -269,7 +280,8 @@ static void waiter_queue(RemoteShard *s, Waiter *waiter, FaultAnswer answer)
 void fault_waiters_free(RemoteShard *s)
 {
     WaiterList *lists[] = {
-        &s->for_room, &s->for_fetch, &s->parked, &s->idle_waiters
+        &s->for_room, &s->for_fetch, &s->for_source, &s->parked,
+        &s->idle_waiters
     };
 
     for (int i = 0; i < ARRAY_SIZE(lists); i++) {
@@ -284,23 +296,14 @@ void fault_waiters_free(RemoteShard *s)
 
 /* The way of a fault */
 
-static void fault_wait(RemoteShard *s, uint32_t index, uint32_t tid,
-                       bool write, int64_t since, FaultAnswer answer)
+void shard_fault(RemoteShard *s, uint32_t index, uint32_t tid, bool write)
 {
-    Waiter *waiter = waiter_new(s);
-
-    *waiter = (Waiter) {
+    Waiter fault = {
         .page = index,
         .tid = tid,
         .write = write,
-        .since = since,
+        .since = get_clock(),
     };
-    waiter_queue(s, waiter, answer);
-}
-
-void shard_fault(RemoteShard *s, uint32_t index, uint32_t tid, bool write)
-{
-    int64_t since = get_clock();
     PageState was = page_map_get(&s->map, index)->state;
     FaultAnswer answer;
 
@@ -310,11 +313,14 @@ void shard_fault(RemoteShard *s, uint32_t index, uint32_t tid, bool write)
     if (waiter_known(s, tid, index)) {
         return;
     }
-    answer = fault_answer(s, index, write);
+    answer = fault_answer(s, &fault);
     if (answer == FAULT_ANSWERED) {
-        shard_count(&s->stats.fault_time_ns, get_clock() - since);
+        shard_count(&s->stats.fault_time_ns, get_clock() - fault.since);
     } else {
-        fault_wait(s, index, tid, write, since, answer);
+        Waiter *waiter = waiter_new(s);
+
+        *waiter = fault;
+        waiter_queue(s, waiter, answer);
     }
     if (s->gather) {
         gather_fault(s->gather, tid);
@@ -333,7 +339,7 @@ static bool fault_retry_parked(RemoteShard *s)
     bool need_room = false;
 
     QTAILQ_FOREACH_SAFE(waiter, &s->parked, next, tmp) {
-        FaultAnswer answer = fault_answer(s, waiter->page, waiter->write);
+        FaultAnswer answer = fault_answer(s, waiter);
 
         need_room |= answer == FAULT_WAIT_ROOM;
         if (answer == FAULT_ANSWERED) {
@@ -355,7 +361,7 @@ static bool fault_retry_for_room(RemoteShard *s)
     do {
         waiter = QTAILQ_FIRST(&s->for_room);
         QTAILQ_REMOVE(&s->for_room, waiter, next);
-        waiter_queue(s, waiter, fault_answer(s, waiter->page, waiter->write));
+        waiter_queue(s, waiter, fault_answer(s, waiter));
     } while (waiter != last);
     return !QTAILQ_EMPTY(&s->for_room);
 }
@@ -376,16 +382,15 @@ bool fault_retry(RemoteShard *s)
 
 bool fault_awaited(const RemoteShard *s, uint32_t index)
 {
-    const Waiter *waiter;
+    const WaiterList *lists[] = { &s->for_fetch, &s->for_source, &s->parked };
 
-    QTAILQ_FOREACH(waiter, &s->for_fetch, next) {
-        if (waiter->page == index) {
-            return true;
-        }
-    }
-    QTAILQ_FOREACH(waiter, &s->parked, next) {
-        if (waiter->page == index) {
-            return true;
+    for (int i = 0; i < ARRAY_SIZE(lists); i++) {
+        const Waiter *waiter;
+
+        QTAILQ_FOREACH(waiter, lists[i], next) {
+            if (waiter->page == index) {
+                return true;
+            }
         }
     }
     return false;
@@ -421,4 +426,18 @@ void fault_not_arrived(RemoteShard *s, uint32_t index)
 {
     fetch_ended(s, index, recovery_waits(s, REMOTE_MEMORY_OPERATION_READ)
                           ? FAULT_PARK : FAULT_WAIT_ROOM);
+}
+
+void fault_received(RemoteShard *s, uint32_t index)
+{
+    Waiter *waiter, *tmp;
+
+    QTAILQ_FOREACH_SAFE(waiter, &s->for_source, next, tmp) {
+        if (waiter->page == index) {
+            WITH_QEMU_LOCK_GUARD(&s->park_lock) {
+                QTAILQ_REMOVE(&s->for_source, waiter, next);
+            }
+            waiter_done(s, waiter);
+        }
+    }
 }

@@ -32,6 +32,9 @@ static void print_memory(Monitor *mon, const RemoteMemoryInfo *info)
     print_size(mon, "in flight", info->in_flight_size);
     print_size(mon, "remote", info->remote_size);
     print_size(mon, "zero", info->zero_size);
+    if (info->source_size) {
+        print_size(mon, "still with the source", info->source_size);
+    }
     monitor_printf(mon, "  faults: %" PRIu64 " (%" PRIu64 " refaults, %"
                    PRIu64 " zero-filled, %" PRIu64 " fetched)\n",
                    info->faults, info->refaults, info->zero_fills,

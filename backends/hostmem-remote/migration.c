@@ -5,11 +5,10 @@
  */
 
 #include "qemu/osdep.h"
+#include "handover.h"
 #include "migration.h"
 #include "migration/blocker.h"
-#include "qemu/notify.h"
-#include "qemu/thread.h"
-#include "migration/postcopy-ram.h"
+#include "postcopy.h"
 #include "qapi/error.h"
 #include "system/runstate.h"
 
@@ -23,8 +22,9 @@ bool migration_is_held(void)
 
 bool migration_hold(void)
 {
-    error_setg(&held_blocker, "the guest waits for a page that its store "
-               "does not give; repair the store and continue the guest first");
+    error_setg(&held_blocker, "the guest waits for a page that its store, "
+               "or the source of its migration, does not give; repair that "
+               "and continue the guest first");
     return migrate_add_blocker_internal(&held_blocker, NULL) == 0;
 }
 
@@ -35,27 +35,14 @@ static void vm_change(void *opaque, bool running, RunState state)
     }
 }
 
-static int postcopy_refuse(NotifierWithReturn *n, void *data, Error **errp)
-{
-    struct PostcopyNotifyData *event = data;
-
-    if (event->reason != POSTCOPY_NOTIFY_PROBE) {
-        return 0;
-    }
-    error_setg(errp, "postcopy migration to memory-backend-remote is not "
-               "supported");
-    error_append_hint(errp, "Use precopy migration.\n");
-    return -EOPNOTSUPP;
-}
-
 void migration_limits_init(void)
 {
-    static NotifierWithReturn postcopy_notifier = { .notify = postcopy_refuse };
     static bool done;
 
     if (!done) {
         done = true;
         qemu_add_vm_change_state_handler(vm_change, NULL);
-        postcopy_add_notifier(&postcopy_notifier);
+        postcopy_init();
+        handover_init();
     }
 }

@@ -20,12 +20,14 @@ QEMU_BUILD_BUG_ON(PAGE_ZERO != 0);
 
 /* For each state, the set of those that it may become; see page-map.h. */
 static const unsigned ways[PAGE_STATES] = {
-    [PAGE_ZERO]     = WAY(PAGE_RESIDENT),
+    [PAGE_ZERO]     = WAY(PAGE_RESIDENT) | WAY(PAGE_SOURCE) |
+                      WAY(PAGE_REMOTE),
     [PAGE_RESIDENT] = WAY(PAGE_STANDBY) | WAY(PAGE_ZERO),
     [PAGE_STANDBY]  = WAY(PAGE_RESIDENT) | WAY(PAGE_REMOTE) | WAY(PAGE_ZERO),
     [PAGE_REMOTE]   = WAY(PAGE_FETCHING) | WAY(PAGE_ZERO),
     [PAGE_FETCHING] = WAY(PAGE_RESIDENT) | WAY(PAGE_STANDBY) |
                       WAY(PAGE_REMOTE) | WAY(PAGE_ZERO),
+    [PAGE_SOURCE]   = WAY(PAGE_RESIDENT) | WAY(PAGE_ZERO),
 };
 
 bool page_map_init(PageMap *map, uint32_t nr)

@@ -18,6 +18,7 @@
  *     STANDBY    taken out of the guest's RAM, content in a standby slot
  *     REMOTE     only in the store
  *     FETCHING   a get is under way
+ *     SOURCE     the source of an incoming migration has it; see arrival.h
  *
  * and all the ways between them::
  *
@@ -39,6 +40,10 @@
  *     RESIDENT   ZERO       discard.c          given back by the guest
  *     STANDBY    ZERO       discard.c          the same
  *     REMOTE     ZERO       discard.c          the same
+ *     ZERO       SOURCE     arrival.c          not come yet when the VM runs
+ *     SOURCE     RESIDENT   arrival.c          came and was placed
+ *     SOURCE     ZERO       arrival.c          came, all zeros
+ *     ZERO       REMOTE     shard-handover.c   taken over from the source
  *
  * Beside the state, each page has flags that are true in any state:
  *
@@ -78,6 +83,7 @@ typedef enum PageState {
     PAGE_STANDBY,
     PAGE_REMOTE,
     PAGE_FETCHING,
+    PAGE_SOURCE,
     PAGE_STATES,
 } PageState;
 

@@ -19,7 +19,7 @@ static void shard_new_target(void *opaque)
 {
     RemoteShard *s = opaque;
 
-    budget_set_target(&s->budget, qatomic_read(&s->share));
+    shard_retarget(s);
     shard_kick(s);
 }
 

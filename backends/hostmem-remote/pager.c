@@ -16,6 +16,7 @@
 #include "qemu/units.h"
 #include "remote-memory/remote-memory.h"
 #include "batches.h"
+#include "ownership.h"
 #include "pagers.h"
 #include "system/system.h"
 #include "trace.h"
@@ -198,7 +199,7 @@ static void shard_resize(void *opaque)
 {
     RemoteShard *s = opaque;
 
-    budget_set_target(&s->budget, qatomic_read(&s->share));
+    shard_retarget(s);
     s->resize_wanted = s->pager->resize_wanted;
     shard_kick(s);
 }
@@ -252,6 +253,7 @@ static void query_sizes(const RemoteShard *s, RemoteMemoryInfo *info)
     info->remote_size += (count[PAGE_REMOTE] + count[PAGE_FETCHING]) *
                          REMOTE_STORE_PAGE_SIZE;
     info->zero_size += count[PAGE_ZERO] * REMOTE_STORE_PAGE_SIZE;
+    info->source_size += count[PAGE_SOURCE] * REMOTE_STORE_PAGE_SIZE;
     info->in_flight_size += (s->fetching + stale) * REMOTE_STORE_PAGE_SIZE;
     info->metadata_size += page_map_footprint(&s->map) +
                            standby_footprint(&s->standby) +
@@ -264,6 +266,7 @@ static void query_stats(const ShardStats *stats, RemoteMemoryInfo *info)
     info->refaults += stats->refaults;
     info->zero_fills += stats->zero_fills;
     info->fetched_pages += stats->fetched;
+    info->received_pages += stats->received;
     info->written_pages += stats->written;
     info->evicted_pages += stats->evicted;
     info->clean_drops += stats->clean_drops;
@@ -284,7 +287,9 @@ static void query_shard(void *opaque)
 
     query_sizes(query->shard, query->info);
     query_stats(&query->shard->stats, query->info);
-    if (query->shard->error) {
+    if (query->shard->frozen) {
+        query->info->state = REMOTE_MEMORY_STATE_HANDOVER;
+    } else if (query->shard->error) {
         query->info->state = REMOTE_MEMORY_STATE_ERROR;
     } else if (budget_shrinking(&query->shard->budget) &&
                query->info->state == REMOTE_MEMORY_STATE_RUNNING) {
@@ -384,7 +389,8 @@ RemoteShard *pager_shard_of(const RemotePager *pager, uint64_t page,
 
 static void pager_stop(RemotePager *pager)
 {
-    bool release = !REMOTE_STORE_GET_CLASS(pager->store)->transient;
+    bool release = !REMOTE_STORE_GET_CLASS(pager->store)->transient &&
+                   pager->ownership == PAGER_OWNS;
     int64_t deadline;
 
     pager->stopped = true;
@@ -517,7 +523,11 @@ void pager_free(RemotePager *pager)
         shard_destroy(&pager->shards[i]);
     }
     pager_move_free(pager);
+    if (pager->region && pager->ownership != PAGER_OWNS) {
+        pager->region->left = true;
+    }
     remote_store_detach(pager->region);
+    g_free(pager->sent);
     qemu_bh_delete(pager->error_bh);
     qemu_bh_delete(pager->resize_bh);
     qemu_mutex_destroy(&pager->error_lock);

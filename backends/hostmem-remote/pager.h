@@ -80,6 +80,14 @@ struct RemotePager {
     bool error_told;
     bool stopped;
     PagerMove *move;        /* or NULL: see set-store.c */
+    /* With the BQL: see ownership.h and pager-handover.c. */
+    int ownership;          /* a PagerOwnership */
+    bool declined;
+    QemuUUID offer;
+    /* Of the migration thread, with the lock of the dirty bitmap. */
+    bool handing_over;
+    bool settled;
+    unsigned long *sent;
     BalanceTransfer transfer;
     QEMUTimer *balance_timer;
     RAMBlockNotifier ram_notifier;

@@ -39,8 +39,7 @@ void pagers_remove(RemotePager *pager)
     QTAILQ_REMOVE(&pagers, pager, next);
 }
 
-bool remote_memory_discard(RAMBlock *rb, uint64_t start, size_t length,
-                           int *ret)
+RemotePager *pagers_find(const RAMBlock *rb)
 {
     RemotePager *pager;
 
@@ -50,6 +49,31 @@ bool remote_memory_discard(RAMBlock *rb, uint64_t start, size_t length,
             break;
         }
     }
+    return pager;
+}
+
+bool pagers_any(void)
+{
+    QEMU_LOCK_GUARD(&pagers_lock);
+    return !QTAILQ_EMPTY(&pagers);
+}
+
+/* Without the lock: @fn may wait for a store, and others need the lock. */
+void pagers_foreach(void (*fn)(RemotePager *pager, void *opaque),
+                    void *opaque)
+{
+    RemotePager *pager, *next;
+
+    QTAILQ_FOREACH_SAFE(pager, &pagers, next, next) {
+        fn(pager, opaque);
+    }
+}
+
+bool remote_memory_discard(RAMBlock *rb, uint64_t start, size_t length,
+                           int *ret)
+{
+    RemotePager *pager = pagers_find(rb);
+
     if (!pager) {
         return false;
     }
@@ -65,17 +89,22 @@ bool remote_memory_discard(RAMBlock *rb, uint64_t start, size_t length,
 
 /* vCPUs that count as paused */
 
-static bool shard_has_parked(RemoteShard *s, uint32_t tid)
+static bool list_has(const WaiterList *list, uint32_t tid)
 {
-    Waiter *waiter;
+    const Waiter *waiter;
 
-    QEMU_LOCK_GUARD(&s->park_lock);
-    QTAILQ_FOREACH(waiter, &s->parked, next) {
+    QTAILQ_FOREACH(waiter, list, next) {
         if (waiter->tid == tid) {
             return true;
         }
     }
     return false;
+}
+
+static bool shard_has_parked(RemoteShard *s, uint32_t tid)
+{
+    QEMU_LOCK_GUARD(&s->park_lock);
+    return list_has(&s->parked, tid) || list_has(&s->for_source, tid);
 }
 
 /* Called with pagers_lock held. */

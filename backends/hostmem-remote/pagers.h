@@ -15,4 +15,26 @@ void pagers_add(RemotePager *pager);
 /** pagers_remove: the other end of pagers_add().  Main thread */
 void pagers_remove(RemotePager *pager);
 
+/**
+ * pagers_find: whose is this memory?
+ * @rb: the block
+ *
+ * Any thread but a pager's, as long as @rb is in use.  Returns: the pager, or
+ * %NULL if it is not remote.
+ */
+RemotePager *pagers_find(const RAMBlock *rb);
+
+/** pagers_any: are there pagers?  Any thread but a pager's */
+bool pagers_any(void);
+
+/**
+ * pagers_foreach: do something with every pager
+ * @fn: what to do; it may wait
+ * @opaque: handed to @fn
+ *
+ * Any thread but a pager's, while none is added or removed.
+ */
+void pagers_foreach(void (*fn)(RemotePager *pager, void *opaque),
+                    void *opaque);
+
 #endif

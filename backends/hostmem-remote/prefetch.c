@@ -146,7 +146,7 @@ void prefetch_fault(RemoteShard *s, uint32_t index, uint32_t tid,
     Plan plan = { .tid = tid, .probe = -1 };
 
     if (p->mode == REMOTE_MEMORY_PREFETCH_OFF || was == PAGE_ZERO ||
-        was == PAGE_RESIDENT) {
+        was == PAGE_RESIDENT || was == PAGE_SOURCE) {
         return;
     }
     if (streams_fault(&p->streams, tid, shard_store_page(s, index), p->mode,
@@ -337,7 +337,7 @@ bool prefetch_run(RemoteShard *s)
         plan_pop(p);
     }
     batch = batch_idle(s);
-    if (!p->nr_plans || !batch || !room || shard_holds_back(s)) {
+    if (!p->nr_plans || !batch || !room || s->frozen || shard_holds_back(s)) {
         return false;
     }
     batch_fill(s, batch, plan, MIN(room, BATCH_PAGES));

@@ -67,6 +67,7 @@ static void recovery_timer(void *opaque)
 void recovery_init(RemoteShard *s)
 {
     qemu_mutex_init(&s->park_lock);
+    QTAILQ_INIT(&s->for_source);
     QTAILQ_INIT(&s->parked);
     s->retry_timer = aio_timer_new(s->ctx, QEMU_CLOCK_REALTIME, SCALE_MS,
                                    recovery_timer, s);
@@ -99,7 +100,6 @@ static void park_for_room(RemoteShard *s)
         recovery_park(s, waiter);
     }
 }
-
 
 void recovery_failed(RemoteShard *s, RemoteMemoryOperation op,
                      RemoteStoreResult result, const char *reason)
@@ -137,6 +137,19 @@ void recovery_broken(RemoteShard *s, const char *reason)
     qatomic_set(&s->error, true);
     pager_error(s->pager, REMOTE_MEMORY_OPERATION_READ, reason);
     retry_after(s, RETRY_SLOW_MS);
+}
+
+/*
+ * The host is out of memory, or something is wrong with the range.  Later,
+ * perhaps; and the operator should know.
+ */
+void recovery_cannot_place(RemoteShard *s, uint32_t index, int ret)
+{
+    g_autofree char *reason =
+        g_strdup_printf("cannot place page %" PRIu64 " in guest RAM: %s",
+                        shard_store_page(s, index), strerror(-ret));
+
+    recovery_broken(s, reason);
 }
 
 void recovery_vanished(RemoteShard *s, uint32_t index)

@@ -102,7 +102,7 @@ static bool must_wait(RemoteShard *s, ShardWarm *w)
         shard_look_again(s, RETRY_MS);
         return true;
     }
-    return s->failed_ops || shard_holds_back(s);
+    return s->failed_ops || s->frozen || shard_holds_back(s);
 }
 
 bool warm_run(RemoteShard *s)

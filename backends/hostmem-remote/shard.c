@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "arrival.h"
 #include "handoff.h"
 #include "qapi/error.h"
 #include "qemu/error-report.h"
@@ -23,9 +24,6 @@
  */
 #define STANDBY_DIVISOR 3
 #define STANDBY_MIN_SLOTS 64
-
-/* How often the main thread looks whether requests have ended. */
-#define RELEASE_POLL_US 500
 
 uint8_t *shard_host(const RemoteShard *s, uint32_t index)
 {
@@ -76,6 +74,9 @@ ShardRequest *shard_request_get(RemoteShard *s, ShardRequestList *idle,
     r->page = index;
     r->req.page = shard_store_page(s, index);
     shard_in_flight(s, 1);
+    if (r->req.op != REMOTE_STORE_GET) {
+        qatomic_set(&s->writing, s->writing + 1);
+    }
     return r;
 }
 
@@ -85,6 +86,9 @@ void shard_request_put(RemoteShard *s, ShardRequestList *idle,
     g_free(r->req.reason);
     r->req.reason = NULL;
     QSLIST_INSERT_HEAD(idle, r, next);
+    if (r->req.op != REMOTE_STORE_GET) {
+        qatomic_set(&s->writing, s->writing - 1);
+    }
     shard_in_flight(s, -1);
 }
 
@@ -163,9 +167,10 @@ static bool shard_let_in(RemoteShard *s)
 /* What can be done now, in the order of who waits most urgently. */
 static bool shard_work(RemoteShard *s)
 {
-    bool waiting = fault_retry(s), again;
+    bool waiting = arrivals_run(s), again;
     uint32_t used;
 
+    waiting |= fault_retry(s);
     fetch_submit(s);
     used = s->budget.used;
     again = evict_run(s) || (waiting && s->budget.used < used);
@@ -204,6 +209,19 @@ void shard_kick(RemoteShard *s)
     if (s->service_bh) {
         qemu_bh_schedule(s->service_bh);
     }
+}
+
+void shard_retarget(RemoteShard *s)
+{
+    uint32_t share = qatomic_read(&s->share);
+    uint32_t squeeze = qatomic_read(&s->squeeze);
+
+    if (s->frozen) {
+        budget_open(&s->budget);
+    } else {
+        budget_set_target(&s->budget, squeeze ? MIN(share, squeeze) : share);
+    }
+    shard_kick(s);
 }
 
 static void shard_again(void *opaque)
@@ -476,7 +494,7 @@ static void shard_release_end(void *opaque)
 static void shard_wait_in_flight(RemoteShard *s)
 {
     while (qatomic_read(&s->in_flight)) {
-        g_usleep(RELEASE_POLL_US);
+        g_usleep(SHARD_POLL_US);
     }
 }
 
@@ -500,9 +518,7 @@ void shard_stop(RemoteShard *s, bool release)
     }
     shard_call(s, shard_quiesce, s);
     shard_wait_in_flight(s);
-    if (release) {
-        shard_call(s, shard_release, s);
-    }
+    shard_call(s, release ? shard_release : shard_release_end, s);
 }
 
 void shard_close(RemoteShard *s, int64_t deadline)
@@ -513,7 +529,7 @@ void shard_close(RemoteShard *s, int64_t deadline)
     s->started = false;
     while (qatomic_read(&s->nr_garbage) &&
            g_get_monotonic_time() < deadline) {
-        g_usleep(RELEASE_POLL_US);
+        g_usleep(SHARD_POLL_US);
     }
     shard_call(s, shard_release_end, s);
     shard_wait_in_flight(s);
@@ -543,6 +559,7 @@ void shard_destroy(RemoteShard *s)
     standby_destroy(&s->standby);
     page_map_destroy(&s->map);
     g_free(s->garbage);
+    arrivals_cancel(s);
     fault_waiters_free(s);
     recovery_destroy(s);
     if (s->iothread) {

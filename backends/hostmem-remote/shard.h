@@ -17,6 +17,7 @@
 #include "system/iothread.h"
 #include <linux/userfaultfd.h>
 
+typedef struct Arrivals Arrivals;
 typedef struct Batch Batch;
 typedef struct Batches Batches;
 typedef struct Prefetch Prefetch;
@@ -32,6 +33,7 @@ typedef struct ShardWarm ShardWarm;
  *     uffd --> shard.c --> fault.c --> fetch.c --> store
  *                |                       |
  *                |          placed <-----+
+ *                +-------> arrival.c  --> source of a migration
  *                +-------> prefetch.c ahead of need --> batches.c --> store
  *                +-------> shard-warm.c what was local once --> batches.c
  *                +-------> evict.c --> writeback.c --> store
@@ -61,6 +63,9 @@ typedef struct ShardWarm ShardWarm;
 #define SHARD_FETCHES 32
 #define SHARD_PUTS 64
 #define SHARD_DISCARDS 64
+
+/* How often other threads look for what they wait for, in us. */
+#define SHARD_POLL_US 500
 
 /**
  * struct Waiter - a thread that waits for a page
@@ -112,6 +117,7 @@ typedef struct ShardStats {
     uint64_t refaults;
     uint64_t zero_fills;
     uint64_t fetched;
+    uint64_t received;
     uint64_t written;
     uint64_t evicted;
     uint64_t clean_drops;
@@ -176,10 +182,15 @@ struct QEMU_ALIGNED(REMOTE_STORE_ALIGN) RemoteShard {
     uint32_t fetching;      /* pages, and of those: */
     uint32_t prefetching;
     uint32_t in_flight;     /* read by the main thread */
+    uint32_t writing;       /* puts and discards of these; likewise */
     RemoteStoreRequest *batch[SHARD_FETCHES];
     unsigned nr_batch;
     bool lingered;          /* somebody may have faulted meanwhile */
     bool stopping;
+    bool frozen;            /* see shard_freeze() */
+
+    /* Shard thread only: see arrival.h.  NULL but in an incoming postcopy. */
+    Arrivals *arrivals;
 
     /* While it warms up, or NULL; see shard-warm.h for who may look. */
     ShardWarm *warm;
@@ -211,17 +222,21 @@ struct QEMU_ALIGNED(REMOTE_STORE_ALIGN) RemoteShard {
     uint64_t balance_fetched;
     /* Set by the main thread, read by the shard's: its part of the cache. */
     uint32_t share;
+    /* Set by a migration thread, likewise: no more than that; or 0. */
+    uint32_t squeeze;
     /* Shard thread only: number of the last resize that was asked for... */
     unsigned resize_wanted;
     /* ... and of the last one that is reached; read by the main thread. */
     unsigned resize_reached;
 
     /*
-     * Taken by the shard's thread to park somebody, and by
-     * remote_memory_vcpus_parked() to see who is.
+     * Taken by the shard's thread to let somebody wait for the store or for
+     * the source of a migration, and by remote_memory_vcpus_parked() to see
+     * who does.
      */
     QemuMutex park_lock;
     /* Changed by the shard's thread under @park_lock, read by it without. */
+    WaiterList for_source;
     WaiterList parked;
     unsigned nr_parked;
 };
@@ -273,6 +288,9 @@ void shard_call(RemoteShard *s, QEMUBHFunc *fn, void *opaque);
 
 /** shard_kick: do what can be done now, soon.  Any thread */
 void shard_kick(RemoteShard *s);
+
+/** shard_retarget: take over a new target for local memory.  Shard thread */
+void shard_retarget(RemoteShard *s);
 
 /** shard_look_again: do so after @ms milliseconds.  Shard thread */
 void shard_look_again(RemoteShard *s, int ms);
@@ -349,7 +367,7 @@ void shard_fault(RemoteShard *s, uint32_t index, uint32_t tid, bool write);
  */
 bool fault_retry(RemoteShard *s);
 
-/** fault_awaited: does somebody wait for this page, which is being fetched? */
+/** fault_awaited: does somebody wait for this page, which is to come? */
 bool fault_awaited(const RemoteShard *s, uint32_t index);
 
 /** fault_arrived: the page was fetched and placed: nobody waits any more */
@@ -357,6 +375,9 @@ void fault_arrived(RemoteShard *s, uint32_t index);
 
 /** fault_not_arrived: it was not: who waits for it has to go on waiting */
 void fault_not_arrived(RemoteShard *s, uint32_t index);
+
+/** fault_received: it came from the source of a migration, and is placed */
+void fault_received(RemoteShard *s, uint32_t index);
 
 /** fault_waiters_free: forget all waiters */
 void fault_waiters_free(RemoteShard *s);
@@ -515,30 +536,6 @@ static inline void shard_in_flight(RemoteShard *s, int nr)
 /** shard_idle_run: do what waits for the end of all requests, if that is now */
 void shard_idle_run(RemoteShard *s);
 
-/**
- * shard_mirror: let requests go to a mirror, soon
- * @s: the shard; its @mirrored says when it is so
- * @mirror: a queue for mirror_move_adopt(), which is the shard's from now on
- *
- * Main thread.
- */
-void shard_mirror(RemoteShard *s, RemoteStoreQueue *mirror);
-
-/** shard_mirror_retire: empty the copy that is not @keep.  Main thread */
-void shard_mirror_retire(RemoteShard *s, unsigned keep);
-
-/** shard_mirror_pause: begin to rebuild no more pages.  Main thread */
-void shard_mirror_pause(RemoteShard *s);
-
-/**
- * shard_unmirror: let requests go to the copy that is to be kept, soon
- * @s: the shard, whose mirror is paused and not busy; its @mirror_kept says
- *     when it is so, or that it cannot be
- *
- * Main thread.
- */
-void shard_unmirror(RemoteShard *s);
-
 /* recovery.c */
 
 /** recovery_init: make timer and lock */
@@ -568,6 +565,9 @@ void recovery_failed(RemoteShard *s, RemoteMemoryOperation op,
  * @reason: what, in words for the operator
  */
 void recovery_broken(RemoteShard *s, const char *reason);
+
+/** recovery_cannot_place: the kernel does not take a page: -@ret says why */
+void recovery_cannot_place(RemoteShard *s, uint32_t index, int ret);
 
 /**
  * recovery_vanished: a resident page is gone from the guest's RAM

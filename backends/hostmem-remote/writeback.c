@@ -74,6 +74,9 @@ void writeback_run(RemoteShard *s)
     uint64_t hash;
     uint32_t slot;
 
+    if (s->frozen) {
+        return;
+    }
     for (int i = 0; i < SHARD_PUTS && !shard_holds_back(s); i++) {
         if (recovery_waits(s, REMOTE_MEMORY_OPERATION_WRITE) ||
             QSLIST_EMPTY(&s->idle_puts) ||

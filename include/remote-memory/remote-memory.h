@@ -35,6 +35,57 @@ bool remote_memory_discard(RAMBlock *rb, uint64_t start, size_t length,
                            int *ret);
 
 /**
+ * remote_memory_serves: does a pager answer the faults of this memory?
+ * @rb: the block
+ *
+ * Any thread but a pager's.  If so, QEMU's incoming postcopy must neither
+ * register it with a userfaultfd of its own nor unregister it.
+ */
+bool remote_memory_serves(const RAMBlock *rb);
+
+/**
+ * remote_memory_place: a page of an incoming postcopy has come
+ * @rb: the block
+ * @host: where it belongs
+ * @content: a page, or %NULL for zeros; copied
+ * @ret: set to 0 if the block is ours
+ *
+ * Any thread but a pager's; may wait for room.  The page is placed soon, by
+ * its pager, and never lost from here on.
+ *
+ * Returns: false if @rb is not on a memory-backend-remote and nothing was
+ * done.
+ */
+bool remote_memory_place(RAMBlock *rb, const void *host, const void *content,
+                         int *ret);
+
+/**
+ * remote_memory_settle_dirty: correct what has to be sent of a block
+ * @rb: the block; the lock of its dirty bitmap is held
+ *
+ * If pages are handed over, none has to be sent before the VM stops, and only
+ * those that the destination cannot find in the store after that.  Called by
+ * the migration thread whenever the bitmap was brought up to date.
+ *
+ * Returns: by how many the number of dirty pages has changed, modulo 2^64.
+ */
+uint64_t remote_memory_settle_dirty(RAMBlock *rb);
+
+/**
+ * remote_memory_may_run: are the pages of the VM its own?
+ *
+ * With the BQL, before the VM runs.  After a migration that handed pages over,
+ * they belong to who asks first; waits for the store.
+ *
+ * Returns: false if they belong to the VM at the other end, or nobody knows.
+ */
+bool remote_memory_may_run(void);
+
+/* Of migration/postcopy-ram.c: a thread begins to wait for a page. */
+void mark_postcopy_blocktime_begin(uintptr_t addr, uint32_t ptid,
+                                   RAMBlock *rb);
+
+/**
  * remote_memory_vcpus_parked: may the VM count as paused?
  *
  * Called with the BQL held by pause_all_vcpus() when some vCPU has not stopped

@@ -418,7 +418,8 @@ def check_memory(machine, evictions=1):
     if not info:
         return
     total = sum(info[f'{kind}-size']
-                for kind in ('resident', 'standby', 'remote', 'zero'))
+                for kind in ('resident', 'standby', 'remote', 'zero',
+                            'source'))
     require(total == info['size'] == machine.size,
             f"the sizes sum to {total}, not to {info['size']}")
     require(machine.peak_local <= machine.cache,

@@ -70,7 +70,8 @@ void rm_check_sane(QTestState *qts)
 
     g_assert_true(qdict_get_bool(resp, "return"));
     g_assert_cmpuint(resident + standby + qdict_get_int(info, "remote-size") +
-                     qdict_get_int(info, "zero-size"), ==,
+                     qdict_get_int(info, "zero-size") +
+                     qdict_get_int(info, "source-size"), ==,
                      qdict_get_int(info, "size"));
     g_assert_cmpuint(resident + standby +
                      qdict_get_int(info, "in-flight-size"), <=,

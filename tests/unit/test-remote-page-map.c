@@ -215,7 +215,7 @@ static void forbidden_way(void)
     PageMap map;
 
     g_assert_true(page_map_init(&map, NR));
-    page_map_move(&map, 0, PAGE_REMOTE);
+    page_map_move(&map, 0, PAGE_STANDBY);
 }
 
 static void test_forbidden(void)
@@ -290,6 +290,7 @@ static void random_step(PageMap *map, uint32_t index)
 
     switch (page->state) {
     case PAGE_ZERO:
+    case PAGE_SOURCE:
         page_map_move(map, index, PAGE_RESIDENT);
         break;
     case PAGE_RESIDENT:

@@ -1,0 +1,282 @@
+/*
+ * Arrivals: pages that the source of a migration still has
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/lockable.h"
+#include "qemu/memalign.h"
+#include "arrival.h"
+#include "uffd-page.h"
+
+/* Enough that who receives does not wait for a shard that is busy. */
+#define ARRIVALS 64
+
+/* When the pipe was full, try again after this, in ms. */
+#define ASK_RETRY_MS 1
+
+/*
+ * @page: index within the shard
+ * @zero: nothing but zeros, @content is unused
+ */
+typedef struct Arrival {
+    uint32_t page;
+    bool zero;
+    uint8_t *content;
+    QTAILQ_ENTRY(Arrival) next;
+} Arrival;
+
+typedef QTAILQ_HEAD(, Arrival) ArrivalList;
+
+struct Arrivals {
+    /* Set at creation, never modified. */
+    int ask;
+    uint8_t *mem;
+
+    /* Shard thread only: what waits for room. */
+    ArrivalList waiting;
+
+    /*
+     * Held for no longer than it takes to move an entry, by the shard and by
+     * threads that receive pages.  None of them touches guest memory then.
+     */
+    QemuMutex lock;
+    QemuCond changed;
+    ArrivalList come;
+    ArrivalList idle;
+    unsigned nr_idle;
+    Arrival entries[ARRIVALS];
+};
+
+/* The receiving side */
+
+static Arrival *arrival_get(Arrivals *a)
+{
+    Arrival *entry;
+
+    QEMU_LOCK_GUARD(&a->lock);
+    while (!(entry = QTAILQ_FIRST(&a->idle))) {
+        qemu_cond_wait(&a->changed, &a->lock);
+    }
+    QTAILQ_REMOVE(&a->idle, entry, next);
+    a->nr_idle--;
+    return entry;
+}
+
+void arrival_put(RemoteShard *s, uint32_t index, const void *content)
+{
+    Arrivals *a = s->arrivals;
+    Arrival *entry = arrival_get(a);
+
+    entry->page = index;
+    entry->zero = !content;
+    if (content) {
+        memcpy(entry->content, content, REMOTE_STORE_PAGE_SIZE);
+    }
+    WITH_QEMU_LOCK_GUARD(&a->lock) {
+        QTAILQ_INSERT_TAIL(&a->come, entry, next);
+    }
+    shard_kick(s);
+}
+
+void arrivals_drain(RemoteShard *s)
+{
+    Arrivals *a = s->arrivals;
+
+    QEMU_LOCK_GUARD(&a->lock);
+    while (a->nr_idle < ARRIVALS) {
+        qemu_cond_wait(&a->changed, &a->lock);
+    }
+}
+
+/* The shard's side */
+
+bool arrival_ask(RemoteShard *s, const Waiter *waiter)
+{
+    struct uffd_msg msg = {
+        .event = UFFD_EVENT_PAGEFAULT,
+        .arg.pagefault.flags = waiter->write ? UFFD_PAGEFAULT_FLAG_WRITE : 0,
+        .arg.pagefault.address = (uintptr_t)shard_host(s, waiter->page),
+        .arg.pagefault.feat.ptid = waiter->tid,
+    };
+
+    /* A pipe takes such a message as a whole, or not at all. */
+    QEMU_BUILD_BUG_ON(sizeof(msg) > PIPE_BUF);
+    if (!s->arrivals ||
+        write(s->arrivals->ask, &msg, sizeof(msg)) != sizeof(msg)) {
+        shard_look_again(s, ASK_RETRY_MS);
+        return false;
+    }
+    return true;
+}
+
+/*
+ * Zeros that nobody waits for are nowhere, like all zeros.
+ *
+ * Returns: whether that is done; else there was no room.
+ */
+static bool arrival_place(RemoteShard *s, Arrival *entry, bool awaited)
+{
+    uint8_t *host = shard_host(s, entry->page);
+    int ret;
+
+    if (page_map_get(&s->map, entry->page)->state != PAGE_SOURCE) {
+        /* It came twice: what the guest did with the first one counts. */
+        return true;
+    }
+    if (entry->zero && !awaited) {
+        shard_move(s, entry->page, PAGE_ZERO);
+        return true;
+    }
+    if (awaited && evict_stuck(s)) {
+        /* Unless who waits goes on, no page is ever let go. */
+        shard_count(&s->stats.over_limit, budget_grant(&s->budget));
+    }
+    if (!budget_take(&s->budget)) {
+        return false;
+    }
+    ret = entry->zero ? uffd_page_zero(s->uffd, host)
+                      : uffd_page_copy(s->uffd, host, entry->content);
+    if (ret) {
+        budget_release(&s->budget);
+        recovery_cannot_place(s, entry->page, ret);
+        return false;
+    }
+    shard_move(s, entry->page, PAGE_RESIDENT);
+    return true;
+}
+
+/* Place what is on a list, but for what there is no room for. */
+static void arrivals_place(RemoteShard *s, ArrivalList *list, bool only_awaited,
+                           ArrivalList *done)
+{
+    Arrival *entry, *tmp;
+
+    QTAILQ_FOREACH_SAFE(entry, list, next, tmp) {
+        bool awaited = fault_awaited(s, entry->page);
+
+        if (only_awaited && !awaited) {
+            continue;
+        }
+        if (arrival_place(s, entry, awaited)) {
+            fault_received(s, entry->page);
+            shard_count(&s->stats.received, 1);
+            QTAILQ_REMOVE(list, entry, next);
+            QTAILQ_INSERT_TAIL(done, entry, next);
+        }
+    }
+}
+
+static void arrivals_take(Arrivals *a)
+{
+    Arrival *entry;
+
+    QEMU_LOCK_GUARD(&a->lock);
+    while ((entry = QTAILQ_FIRST(&a->come))) {
+        QTAILQ_REMOVE(&a->come, entry, next);
+        QTAILQ_INSERT_TAIL(&a->waiting, entry, next);
+    }
+}
+
+static void arrivals_give_back(Arrivals *a, ArrivalList *done)
+{
+    Arrival *entry;
+
+    QEMU_LOCK_GUARD(&a->lock);
+    while ((entry = QTAILQ_FIRST(done))) {
+        QTAILQ_REMOVE(done, entry, next);
+        QTAILQ_INSERT_TAIL(&a->idle, entry, next);
+        a->nr_idle++;
+    }
+    qemu_cond_broadcast(&a->changed);
+}
+
+bool arrivals_run(RemoteShard *s)
+{
+    Arrivals *a = s->arrivals;
+    ArrivalList done = QTAILQ_HEAD_INITIALIZER(done);
+
+    if (!a) {
+        return false;
+    }
+    arrivals_take(a);
+    if (QTAILQ_EMPTY(&a->waiting)) {
+        return false;
+    }
+    arrivals_place(s, &a->waiting, true, &done);
+    arrivals_place(s, &a->waiting, false, &done);
+    if (!QTAILQ_EMPTY(&done)) {
+        arrivals_give_back(a, &done);
+    }
+    return !QTAILQ_EMPTY(&a->waiting);
+}
+
+bool arrivals_expect(RemoteShard *s, uint32_t first, uint32_t nr)
+{
+    for (uint32_t i = first; i < first + nr; i++) {
+        Page *page = page_map_get(&s->map, i);
+
+        if (page->state == PAGE_FETCHING) {
+            return false;
+        }
+        if (page->state == PAGE_SOURCE) {
+            continue;
+        }
+        if (page->state != PAGE_ZERO) {
+            discard_range(s, i, 1);
+        }
+        shard_move(s, i, PAGE_SOURCE);
+    }
+    return true;
+}
+
+/* Life cycle */
+
+bool arrivals_begin(RemoteShard *s, int ask)
+{
+    Arrivals *a = g_new0(Arrivals, 1);
+
+    a->mem = qemu_try_memalign(REMOTE_STORE_PAGE_SIZE,
+                               ARRIVALS * REMOTE_STORE_PAGE_SIZE);
+    if (!a->mem) {
+        g_free(a);
+        return false;
+    }
+    a->ask = ask;
+    QTAILQ_INIT(&a->waiting);
+    QTAILQ_INIT(&a->come);
+    QTAILQ_INIT(&a->idle);
+    qemu_mutex_init(&a->lock);
+    qemu_cond_init(&a->changed);
+    for (int i = 0; i < ARRIVALS; i++) {
+        a->entries[i].content = a->mem + i * REMOTE_STORE_PAGE_SIZE;
+        QTAILQ_INSERT_TAIL(&a->idle, &a->entries[i], next);
+    }
+    a->nr_idle = ARRIVALS;
+    s->arrivals = a;
+    return true;
+}
+
+void arrivals_cancel(RemoteShard *s)
+{
+    Arrivals *a = s->arrivals;
+
+    if (a) {
+        s->arrivals = NULL;
+        qemu_cond_destroy(&a->changed);
+        qemu_mutex_destroy(&a->lock);
+        qemu_vfree(a->mem);
+        g_free(a);
+    }
+}
+
+static void arrivals_end_bh(void *opaque)
+{
+    arrivals_cancel(opaque);
+}
+
+void arrivals_end(RemoteShard *s)
+{
+    shard_call(s, arrivals_end_bh, s);
+}
