@@ -5,7 +5,7 @@
  */
 
 #include "qemu/osdep.h"
-#include "batches.h"
+#include "prefetch.h"
 #include "qemu/memalign.h"
 #include "shard-warm.h"
 #include "uffd-page.h"
@@ -162,7 +162,7 @@ static void page_arrived(RemoteShard *s, Batch *batch, unsigned i,
     s->fetching--;
     s->prefetching--;
     shard_move(s, index, to);
-    shard_count(&s->stats.fetched, 1);
+    fetch_count(s, index);
     shard_count(&s->stats.prefetched, 1);
 }
 

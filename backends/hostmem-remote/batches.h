@@ -104,9 +104,4 @@ void batch_turn(Batch *batch);
 /** batch_submit: hand what was added to the store */
 void batch_submit(RemoteShard *s, Batch *batch);
 
-/* prefetch.c, for probes that do not come to be */
-
-/** prefetch_no_probe: a page that was to be one is RESIDENT, or not there */
-void prefetch_no_probe(RemoteShard *s, const Batch *batch, uint64_t page);
-
 #endif

@@ -82,12 +82,20 @@ static void set_used(Budget *budget, uint32_t used)
     qatomic_set(&budget->used, used);
 }
 
-bool budget_take(Budget *budget)
+bool budget_visit(Budget *budget)
 {
     if (budget->used >= budget->limit) {
         return false;
     }
     set_used(budget, budget->used + 1);
+    return true;
+}
+
+bool budget_take(Budget *budget)
+{
+    if (!budget_visit(budget)) {
+        return false;
+    }
     budget->owed = MIN(budget->owed + EVICTIONS_PER_PAGE,
                        budget_standby_goal(budget));
     return true;

@@ -59,6 +59,13 @@ void budget_open(Budget *budget);
 bool budget_take(Budget *budget);
 
 /**
+ * budget_visit: the same, for a page that is local for visitors only
+ *
+ * No eviction is owed for it: it goes before others do.
+ */
+bool budget_visit(Budget *budget);
+
+/**
  * budget_grant: let one more page be taken, whether there is room or not
  *
  * Returns: by how many pages the limit went up: 1, or 0 if there is room.

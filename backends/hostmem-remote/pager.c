@@ -18,6 +18,7 @@
 #include "batches.h"
 #include "ownership.h"
 #include "pagers.h"
+#include "prefetch.h"
 #include "system/system.h"
 #include "trace.h"
 #include "uffd-page.h"
@@ -277,6 +278,7 @@ static void query_stats(const ShardStats *stats, RemoteMemoryInfo *info)
     info->prefetched_pages += stats->prefetched;
     info->prefetch_probes += stats->probes;
     info->prefetch_hits += stats->probe_hits;
+    info->visited_pages += stats->visited;
     info->errors += stats->errors;
     info->fault_time_ns += stats->fault_time_ns;
 }

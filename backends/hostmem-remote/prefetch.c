@@ -13,6 +13,7 @@
 #include "qemu/memalign.h"
 #include "batches.h"
 #include "blocks.h"
+#include "prefetch.h"
 #include "streams.h"
 #include "trace.h"
 #include "uffd-page.h"
@@ -22,7 +23,8 @@
 
 /*
  * Of the cache, a window or block may take one in so many pages: a quarter of
- * standby, where markers wait until they are reached.
+ * standby, where markers wait until they are reached.  That of a visitor takes
+ * half as many: several have to be in the room that replacement.c leaves.
  */
 #define WINDOW_DIVISOR 64
 
@@ -31,12 +33,14 @@
  * @window: the pages that are left
  * @tid: (window) for which thread
  * @probe: page to leave in standby, or -1 for the first that is fetched
+ * @visitor: (window) is it one
  * @block: it is a block, not a stream's window
  * @witnessed: the window's witness was fetched, or there is none
  */
 typedef struct Plan {
     StreamWindow window;
     uint32_t tid;
+    bool visitor;
     bool block;
     bool witnessed;
     int64_t probe;
@@ -74,9 +78,10 @@ uint64_t prefetch_footprint(const RemoteShard *s)
 
 /* Plans */
 
-static uint32_t window_limit(const RemoteShard *s)
+static uint32_t window_limit(const RemoteShard *s, bool visitor)
 {
-    return MIN(MAX(s->budget.target / WINDOW_DIVISOR, 1), STREAM_PAGES);
+    return MIN(MAX(s->budget.target / WINDOW_DIVISOR >> visitor, 1),
+               STREAM_PAGES);
 }
 
 /* What was fetched of a plan was fetched.  Who counts on more must know. */
@@ -118,7 +123,7 @@ void prefetch_set_mode(RemoteShard *s, RemoteMemoryPrefetch mode)
 static void plan_block(RemoteShard *s, uint32_t index, uint32_t tid)
 {
     Prefetch *p = s->prefetch;
-    unsigned limit = 31 - clz32(window_limit(s));
+    unsigned limit = 31 - clz32(window_limit(s, false));
     unsigned order = blocks_order(&p->blocks, index, limit);
     int64_t page = shard_store_page(s, index);
     uint32_t nr = 1u << order;
@@ -139,37 +144,41 @@ static void plan_block(RemoteShard *s, uint32_t index, uint32_t tid)
     }
 }
 
-void prefetch_fault(RemoteShard *s, uint32_t index, uint32_t tid,
-                    PageState was)
+/* What a visitor does says nothing of the blocks that the guest uses. */
+void prefetch_fault(RemoteShard *s, const Waiter *fault, PageState was)
 {
     Prefetch *p = s->prefetch;
-    Plan plan = { .tid = tid, .probe = -1 };
+    Plan plan = { .tid = fault->tid, .visitor = fault->visitor, .probe = -1 };
 
     if (p->mode == REMOTE_MEMORY_PREFETCH_OFF || was == PAGE_ZERO ||
         was == PAGE_RESIDENT || was == PAGE_SOURCE) {
         return;
     }
-    if (streams_fault(&p->streams, tid, shard_store_page(s, index), p->mode,
-                      window_limit(s), &plan.window)) {
+    if (streams_fault(&p->streams, fault->tid,
+                      shard_store_page(s, fault->page), p->mode,
+                      window_limit(s, fault->visitor), &plan.window)) {
         if (plan.window.nr) {
             plan_add(s, &plan);
         }
     } else if (p->mode == REMOTE_MEMORY_PREFETCH_ADAPTIVE &&
-               was == PAGE_REMOTE) {
-        plan_block(s, index, tid);
+               was == PAGE_REMOTE && !fault->visitor) {
+        plan_block(s, fault->page, fault->tid);
     }
 }
 
 /* Probes */
 
+static void probe_tells(RemoteShard *s, uint32_t index, bool used)
+{
+    if (page_has(page_map_get(&s->map, index), PAGE_BLOCK)) {
+        blocks_outcome(&s->prefetch->blocks, index, used);
+    }
+    prefetch_spoilt(s, index);
+}
+
 void prefetch_used(RemoteShard *s, uint32_t index)
 {
-    Page *page = page_map_get(&s->map, index);
-
-    if (page_has(page, PAGE_BLOCK)) {
-        blocks_outcome(&s->prefetch->blocks, index, true);
-    }
-    page->flags &= ~(PAGE_PROBE | PAGE_BLOCK);
+    probe_tells(s, index, true);
     shard_count(&s->stats.probe_hits, 1);
 }
 
@@ -182,12 +191,7 @@ void prefetch_no_probe(RemoteShard *s, const Batch *batch, uint64_t page)
 
 void prefetch_dropped(RemoteShard *s, uint32_t index)
 {
-    Page *page = page_map_get(&s->map, index);
-
-    if (page_has(page, PAGE_BLOCK)) {
-        blocks_outcome(&s->prefetch->blocks, index, false);
-    }
-    page->flags &= ~(PAGE_PROBE | PAGE_BLOCK);
+    probe_tells(s, index, false);
 }
 
 /* A stream that runs into another shard's stripe */
@@ -237,8 +241,7 @@ static void plan_fetch(RemoteShard *s, Batch *batch, Plan *plan,
     }
     if (!plan->block) {
         /* As if it had been waited for: it will hardly be missed. */
-        replacement_fetched(&s->replacement, page_map_get(&s->map, index),
-                            s->budget.target);
+        fetch_for(s, index, plan->visitor);
     }
     plan->witnessed |= plan->window.witness == page;
     batch_add(s, batch, index,
@@ -275,6 +278,7 @@ static uint32_t bring_back(RemoteShard *s, const StreamWindow *window,
     (*runs)++;
     for (uint32_t i = 0; i < moved; i++) {
         standby_set(&s->standby, slot + i, SLOT_EMPTY);
+        page_map_get(&s->map, index + i)->flags &= ~PAGE_VISITED;
         shard_move(s, index + i, PAGE_RESIDENT);
     }
     return MAX(moved, 1);
@@ -298,13 +302,14 @@ static uint32_t plan_step(RemoteShard *s, Batch *batch, Plan *plan,
     }
     switch (page_map_get(&s->map, index)->state) {
     case PAGE_REMOTE:
-        if (!budget_take(&s->budget)) {
+        if (!shard_take(s, plan->visitor)) {
             return plan->window.nr;
         }
         plan_fetch(s, batch, plan, index);
         return 1;
     case PAGE_STANDBY:
-        return plan->block ? 1 : bring_back(s, &plan->window, index, runs);
+        return plan->block || plan->visitor
+               ? 1 : bring_back(s, &plan->window, index, runs);
     default:
         return 1;
     }

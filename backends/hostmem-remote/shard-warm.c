@@ -41,7 +41,7 @@ void warm_settled(RemoteShard *s, bool good)
 void warm_placed(RemoteShard *s, uint32_t index, uint32_t nr)
 {
     while (nr--) {
-        page_map_make_oldest(&s->map, index + nr);
+        page_map_expose(&s->map, index + nr);
         warm_settled(s, true);
     }
 }

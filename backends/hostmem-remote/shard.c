@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include "arrival.h"
 #include "handoff.h"
+#include "prefetch.h"
 #include "qapi/error.h"
 #include "qemu/error-report.h"
 #include "qemu/host-utils.h"

@@ -72,6 +72,7 @@ typedef struct ShardWarm ShardWarm;
  * @page: for which
  * @tid: who, as in gettid(2)
  * @write: whether it wants to write
+ * @visitor: whether it only passes through
  * @since: when its fault was seen, in ns
  * @next: in one of the shard's lists
  */
@@ -79,6 +80,7 @@ typedef struct Waiter {
     uint32_t page;
     uint32_t tid;
     bool write;
+    bool visitor;
     int64_t since;
     QTAILQ_ENTRY(Waiter) next;
 } Waiter;
@@ -118,6 +120,8 @@ typedef struct ShardStats {
     uint64_t zero_fills;
     uint64_t fetched;
     uint64_t received;
+    uint64_t awaited;       /* of these: the guest waited; see balance.h */
+    uint64_t visited;       /* of these: for visitors only */
     uint64_t written;
     uint64_t evicted;
     uint64_t clean_drops;
@@ -338,6 +342,12 @@ static inline void shard_count(uint64_t *counter, uint64_t n)
     qatomic_set(counter, *counter + n);
 }
 
+/** shard_take: use one more page.  Returns: false if there is no room */
+static inline bool shard_take(RemoteShard *s, bool visitor)
+{
+    return visitor ? budget_visit(&s->budget) : budget_take(&s->budget);
+}
+
 /** shard_flushed: all CPUs that run the guest were told to forget an address */
 static inline void shard_flushed(RemoteShard *s)
 {
@@ -387,12 +397,18 @@ void fault_waiters_free(RemoteShard *s);
 /** fetch_init: make the buffers.  Returns: false without memory */
 bool fetch_init(RemoteShard *s);
 
+/** fetch_for: a page is fetched for the guest, or for a visitor */
+void fetch_for(RemoteShard *s, uint32_t index, bool visitor);
+
 /**
  * fetch_start: get a REMOTE page, with the next fetch_submit()
+ * @s: the shard
+ * @index: the page
+ * @visitor: whether it is for visitors only, so far
  *
  * Returns: false if there is no room for it now.
  */
-bool fetch_start(RemoteShard *s, uint32_t index);
+bool fetch_start(RemoteShard *s, uint32_t index, bool visitor);
 
 /**
  * fetch_verify: is what came what was put?
@@ -406,45 +422,11 @@ bool fetch_verify(RemoteShard *s, ShardRequest *r);
 /** fetch_settle: verify and place what came, or see to it that nothing did */
 void fetch_settle(RemoteShard *s, ShardRequest *r);
 
+/** fetch_count: a page was fetched and placed */
+void fetch_count(RemoteShard *s, uint32_t index);
+
 /** fetch_submit: hand the fetches that were started to the store */
 void fetch_submit(RemoteShard *s);
-
-/* prefetch.c */
-
-/** prefetch_init: make the records.  Returns: false without memory */
-bool prefetch_init(RemoteShard *s);
-
-/** prefetch_destroy: undo prefetch_init() */
-void prefetch_destroy(RemoteShard *s);
-
-/** prefetch_footprint: bytes reserved, if all of them were touched */
-uint64_t prefetch_footprint(const RemoteShard *s);
-
-/** prefetch_set_mode: from now on */
-void prefetch_set_mode(RemoteShard *s, RemoteMemoryPrefetch mode);
-
-/**
- * prefetch_fault: learn from a fault, and plan
- * @s: the shard
- * @index: the page
- * @tid: the thread
- * @was: where the page was
- */
-void prefetch_fault(RemoteShard *s, uint32_t index, uint32_t tid,
-                    PageState was);
-
-/** prefetch_used: a probe was touched; before it moves */
-void prefetch_used(RemoteShard *s, uint32_t index);
-
-/** prefetch_dropped: a page is dropped: if it is a probe, it was not used */
-void prefetch_dropped(RemoteShard *s, uint32_t index);
-
-/**
- * prefetch_run: fetch some of what is planned, if there is room
- *
- * Returns: whether to call again soon.
- */
-bool prefetch_run(RemoteShard *s);
 
 /* evict.c */
 
@@ -466,6 +448,19 @@ bool evict_stuck(const RemoteShard *s);
 
 /** writeback_init: fill the list of idle puts */
 void writeback_init(RemoteShard *s);
+
+/**
+ * writeback_examine: must this be put?
+ * @page: a page on its way out
+ * @mem: its content
+ * @hash: set to the hash of that, unless it is all zeros
+ *
+ * Returns: SLOT_ZERO or SLOT_CLEAN if not, SLOT_DIRTY if so.
+ */
+SlotState writeback_examine(const Page *page, const void *mem, uint64_t *hash);
+
+/** writeback_spared: count a page that need not be put, and why */
+void writeback_spared(RemoteShard *s, SlotState content);
 
 /** writeback_run: examine DIRTY slots, and write those that must be */
 void writeback_run(RemoteShard *s);

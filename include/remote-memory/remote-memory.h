@@ -102,4 +102,25 @@ void mark_postcopy_blocktime_begin(uintptr_t addr, uint32_t ptid,
  */
 bool remote_memory_vcpus_parked(void);
 
+/**
+ * remote_memory_visit_begin: this thread only passes through
+ *
+ * From here until remote_memory_visit_end(), or until the thread ends, a page
+ * that it brings into local memory does not push out what the guest uses: the
+ * page goes again as soon as room is needed, and reading it says nothing of
+ * the guest.  For threads that read all of memory once, such as those of a
+ * migration.  A page that somebody else waits for too stays as usual.
+ *
+ * This is a hint: contents and the bound on local memory are the same without
+ * it.  It does not nest.  Any thread but a pager's.
+ */
+void remote_memory_visit_begin(void);
+
+/**
+ * remote_memory_visit_end: this thread stays again
+ *
+ * Does nothing if it did not say otherwise.
+ */
+void remote_memory_visit_end(void);
+
 #endif
