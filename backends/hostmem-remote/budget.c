@@ -40,6 +40,9 @@
 /* Standby is refilled by so many at a time, at least: batches cost less. */
 #define REFILL_MIN 64
 
+/* While there is more room than so many reserves, it is not. */
+#define REFILL_RESERVES 3
+
 /* Fetches that have no room to arrive in must not take the whole cache. */
 #define FETCH_SHIFT 2
 
@@ -155,7 +158,7 @@ uint32_t budget_evict_want(const Budget *budget, uint32_t standby)
     if (budget->target >= budget->pages) {
         return 0;
     }
-    if (budget->used + 3 * reserve(budget) < budget->target ||
+    if (budget->used + REFILL_RESERVES * reserve(budget) < budget->target ||
         refill < MIN(REFILL_MIN, goal / 2)) {
         refill = 0;
     }
@@ -170,6 +173,17 @@ void budget_evicted(Budget *budget, uint32_t n)
 uint32_t budget_spare(const Budget *budget)
 {
     uint32_t others = budget->used + reserve(budget) / 2;
+
+    return budget->limit == budget->target && others < budget->limit
+           ? budget->limit - others : 0;
+}
+
+uint32_t budget_idle(const Budget *budget)
+{
+    bool all_fit = budget->target >= budget->pages;
+    uint32_t kept = reserve(budget) * (all_fit ? 1 : REFILL_RESERVES) +
+                    !all_fit;
+    uint32_t others = budget->used + kept;
 
     return budget->limit == budget->target && others < budget->limit
            ? budget->limit - others : 0;

@@ -121,6 +121,14 @@ void budget_evicted(Budget *budget, uint32_t n);
  */
 uint32_t budget_spare(const Budget *budget);
 
+/**
+ * budget_idle: how much room is there that nobody would miss?
+ * @budget: the budget
+ *
+ * If it is taken, still nothing has to be evicted.
+ */
+uint32_t budget_idle(const Budget *budget);
+
 /** budget_fetch_depth: how many fetches may be in flight, at least 1 */
 uint32_t budget_fetch_depth(const Budget *budget);
 

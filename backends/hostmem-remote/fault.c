@@ -9,6 +9,7 @@
 #include "qemu/timer.h"
 #include "qemu/userfaultfd.h"
 #include "arrival.h"
+#include "batches.h"
 #include "prefetch.h"
 #include "trace.h"
 #include "uffd-page.h"
@@ -269,8 +270,8 @@ static FaultAnswer fault_answer(RemoteShard *s, const Waiter *w)
         answer = fault_standby(s, w);
         break;
     case PAGE_FETCHING:
-        return prefetch_wanted(s, w->page) ? fault_answer(s, w)
-                                           : FAULT_WAIT_FETCH;
+        return batches_wanted(s, w->page) ? fault_answer(s, w)
+                                          : FAULT_WAIT_FETCH;
     case PAGE_SOURCE:
         return fault_source(s, w);
     case PAGE_REMOTE:

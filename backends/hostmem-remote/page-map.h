@@ -31,10 +31,10 @@
  *     STANDBY    REMOTE     evict.c            the store has it: dropped
  *     STANDBY    ZERO       evict.c            all zeros: dropped
  *     REMOTE     FETCHING   fetch.c            touched
- *     REMOTE     FETCHING   prefetch.c         likely to be touched soon
+ *     REMOTE     FETCHING   batches.c          likely to be touched soon
  *     FETCHING   RESIDENT   fetch.c            got, verified and placed
- *     FETCHING   RESIDENT   prefetch.c         the same, with its neighbours
- *     FETCHING   STANDBY    prefetch.c         got and verified: a probe
+ *     FETCHING   RESIDENT   batches.c          the same, with its neighbours
+ *     FETCHING   STANDBY    batches.c          got and verified: a probe
  *     FETCHING   REMOTE     fetch.c            the get failed
  *     FETCHING   ZERO       fetch.c            given back while under way
  *     RESIDENT   ZERO       discard.c          given back by the guest

@@ -15,6 +15,7 @@
 #include "qemu/memalign.h"
 #include "qemu/units.h"
 #include "remote-memory/remote-memory.h"
+#include "batches.h"
 #include "ownership.h"
 #include "pagers.h"
 #include "prefetch.h"
@@ -72,12 +73,17 @@ static bool check_shards(const char *id, uint64_t size, unsigned nr_shards,
     return true;
 }
 
+uint64_t pager_min_cache_size(uint64_t size, unsigned nr_shards)
+{
+    return MIN((uint64_t)nr_shards * BUDGET_MIN_PAGES * REMOTE_STORE_PAGE_SIZE,
+               size);
+}
+
 bool pager_check_cache_size(const char *id, uint64_t size, unsigned nr_shards,
                             uint64_t cache_size, Error **errp)
 {
     ERRP_GUARD();
-    uint64_t least = MIN((uint64_t)nr_shards * BUDGET_MIN_PAGES *
-                         REMOTE_STORE_PAGE_SIZE, size);
+    uint64_t least = pager_min_cache_size(size, nr_shards);
 
     if (cache_size < least || cache_size > size ||
         cache_size % REMOTE_STORE_PAGE_SIZE) {
@@ -110,7 +116,7 @@ void pager_error(RemotePager *pager, RemoteMemoryOperation op,
     qemu_bh_schedule(pager->error_bh);
 }
 
-static bool pager_has_error(RemotePager *pager)
+bool pager_has_error(RemotePager *pager)
 {
     for (unsigned i = 0; i < pager->nr_shards; i++) {
         if (qatomic_read(&pager->shards[i].error)) {
@@ -252,7 +258,7 @@ static void query_sizes(const RemoteShard *s, RemoteMemoryInfo *info)
     info->in_flight_size += (s->fetching + stale) * REMOTE_STORE_PAGE_SIZE;
     info->metadata_size += page_map_footprint(&s->map) +
                            standby_footprint(&s->standby) +
-                           prefetch_footprint(s);
+                           prefetch_footprint(s) + batches_footprint();
 }
 
 static void query_stats(const ShardStats *stats, RemoteMemoryInfo *info)

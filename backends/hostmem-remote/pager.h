@@ -108,6 +108,9 @@ struct RemotePager {
 /** pager_default_shards: how many a backend of @size bytes gets by itself */
 unsigned pager_default_shards(uint64_t size);
 
+/** pager_min_cache_size: the smallest cache of a backend of @size bytes */
+uint64_t pager_min_cache_size(uint64_t size, unsigned nr_shards);
+
 /**
  * pager_check_cache_size: can a backend have this cache?
  * @id: the backend, for the message
@@ -147,6 +150,9 @@ void pager_free(RemotePager *pager);
  */
 bool pager_set_cache_size(RemotePager *pager, uint64_t cache_size,
                           Error **errp);
+
+/** pager_has_error: does a shard have to do without its store at the moment? */
+bool pager_has_error(RemotePager *pager);
 
 /**
  * pager_query: what query-remote-memory says

@@ -11,7 +11,7 @@
 
 #include "shard.h"
 
-/** prefetch_init: make the buffers.  Returns: false without memory */
+/** prefetch_init: make the records.  Returns: false without memory */
 bool prefetch_init(RemoteShard *s);
 
 /** prefetch_destroy: undo prefetch_init() */
@@ -31,14 +31,6 @@ void prefetch_set_mode(RemoteShard *s, RemoteMemoryPrefetch mode);
  */
 void prefetch_fault(RemoteShard *s, const Waiter *fault, PageState was);
 
-/**
- * prefetch_wanted: somebody asks for a page that is FETCHING
- *
- * Returns: whether it had come, and waited for others to be placed with: it is
- * FETCHING no more.
- */
-bool prefetch_wanted(RemoteShard *s, uint32_t index);
-
 /** prefetch_used: a probe was touched; before it moves */
 void prefetch_used(RemoteShard *s, uint32_t index);
 
@@ -47,6 +39,9 @@ static inline void prefetch_spoilt(RemoteShard *s, uint32_t index)
 {
     page_map_get(&s->map, index)->flags &= ~(PAGE_PROBE | PAGE_BLOCK);
 }
+
+/** prefetch_no_probe: a page that was to be one is RESIDENT, or not there */
+void prefetch_no_probe(RemoteShard *s, const Batch *batch, uint64_t page);
 
 /** prefetch_dropped: a page is dropped: if it is a probe, it was not used */
 void prefetch_dropped(RemoteShard *s, uint32_t index);

@@ -14,6 +14,7 @@
 #include "qemu/madvise.h"
 #include "qemu/memalign.h"
 #include "qemu/userfaultfd.h"
+#include "shard-warm.h"
 #include "sparse.h"
 #include "trace.h"
 #include "uffd-page.h"
@@ -177,7 +178,10 @@ static bool shard_work(RemoteShard *s)
     again |= shard_let_in(s);
     again |= prefetch_run(s);
     again |= shard_let_in(s);
+    again |= warm_run(s);
+    again |= shard_let_in(s);
     writeback_run(s);
+    flush_run(s);
     return again;
 }
 
@@ -437,7 +441,7 @@ bool shard_start(RemoteShard *s, IOThread *iothread, ThreadContext *context,
     recovery_init(s);
     writeback_init(s);
     if (!page_map_init(&s->map, pages) || !sweep_init(s) || !fetch_init(s) ||
-        !prefetch_init(s)) {
+        !batches_init(s) || !prefetch_init(s)) {
         error_setg(errp, "memory backend '%s': no memory for the page map",
                    pager->id);
         return false;
@@ -551,6 +555,7 @@ void shard_destroy(RemoteShard *s)
     sparse_free(s->standby_mem,
                 (size_t)s->standby.capacity * REMOTE_STORE_PAGE_SIZE);
     qemu_vfree(s->fetch_mem);
+    batches_destroy(s);
     prefetch_destroy(s);
     standby_destroy(&s->standby);
     page_map_destroy(&s->map);

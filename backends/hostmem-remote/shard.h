@@ -19,7 +19,9 @@
 
 typedef struct Arrivals Arrivals;
 typedef struct Batch Batch;
+typedef struct Batches Batches;
 typedef struct Prefetch Prefetch;
+typedef struct ShardWarm ShardWarm;
 
 /**
  * DOC: Shards
@@ -32,7 +34,8 @@ typedef struct Prefetch Prefetch;
  *                |                       |
  *                |          placed <-----+
  *                +-------> arrival.c  --> source of a migration
- *                +-------> prefetch.c ahead of need --> store
+ *                +-------> prefetch.c ahead of need --> batches.c --> store
+ *                +-------> shard-warm.c what was local once --> batches.c
  *                +-------> evict.c --> writeback.c --> store
  *                |            |
  *                |            +--> drop
@@ -40,6 +43,7 @@ typedef struct Prefetch Prefetch;
  *                +-------> discard.c pages that the guest gives back
  *                +-------> recovery.c what the store refuses: wait, retry,
  *                |                   stop the VM
+ *                +-------> flush.c   is all written?
  *                +-------> shard-move.c the way into another store
  *
  * Rules of the shard's thread: it takes neither the BQL nor a lock that a
@@ -90,7 +94,7 @@ typedef QTAILQ_HEAD(, Waiter) WaiterList;
  * @page: index of the page within the shard
  * @slot: (put) the standby slot that is read
  * @hash: (put) hash of its content
- * @batch: (background get) what it is part of; see prefetch.c
+ * @batch: (background get) what it is part of; see batches.h
  * @next: in a list of idle requests
  */
 typedef struct ShardRequest {
@@ -161,6 +165,7 @@ struct QEMU_ALIGNED(REMOTE_STORE_ALIGN) RemoteShard {
     Budget budget;
     Replacement replacement;
     Prefetch *prefetch;
+    Batches *batches;
     ShardStats stats;
 
     /* Shard thread only: events read and not handled yet. */
@@ -190,6 +195,14 @@ struct QEMU_ALIGNED(REMOTE_STORE_ALIGN) RemoteShard {
 
     /* Shard thread only: see arrival.h.  NULL but in an incoming postcopy. */
     Arrivals *arrivals;
+
+    /* While it warms up, or NULL; see shard-warm.h for who may look. */
+    ShardWarm *warm;
+
+    /* Shard thread only: see flush.c. */
+    uint64_t flush_from;
+    uint64_t flush_to;
+    uint64_t flush_left;    /* read by the main thread */
 
     /* Shard thread only: see sweep.c. */
     unsigned long *garbage;
@@ -451,6 +464,19 @@ void writeback_spared(RemoteShard *s, SlotState content);
 
 /** writeback_run: examine DIRTY slots, and write those that must be */
 void writeback_run(RemoteShard *s);
+
+/* flush.c */
+
+/**
+ * flush_begin: notice when what is in standby now has been written
+ * @s: the shard; its @flush_left is how many slots are left
+ *
+ * Main thread.
+ */
+void flush_begin(RemoteShard *s);
+
+/** flush_run: look how far that is */
+void flush_run(RemoteShard *s);
 
 /* sweep.c */
 
