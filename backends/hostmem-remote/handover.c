@@ -33,6 +33,7 @@
 #include "qapi/error.h"
 #include "qapi/qapi-events-remote-memory.h"
 #include "qemu/error-report.h"
+#include "qemu/main-loop.h"
 #include "qemu/module.h"
 #include "remote-memory/remote-memory.h"
 #include "system/runstate.h"
@@ -278,11 +279,17 @@ static void let_go_pager(RemotePager *pager, void *opaque)
     }
 }
 
+/* In postcopy, pages are taken long before the last one has been sent. */
 static void let_go(void *opaque)
 {
-    bool all = true;
+    bool all = false;
 
-    pagers_foreach(let_go_pager, &all);
+    if (migrate_get_current()->state == MIGRATION_STATUS_COMPLETED) {
+        all = true;
+        pagers_foreach(let_go_pager, &all);
+    } else if (migration_has_failed(migrate_get_current())) {
+        return;
+    }
     if (!all) {
         let_go_soon(2 * let_go_ms);
     }
@@ -399,7 +406,12 @@ static int load(QEMUFile *f, void *opaque, int version)
     return ok ? 0 : -EINVAL;
 }
 
-/* Both sides */
+/*
+ * Both sides
+ *
+ * Backends are taken in the order of their names, and none after one that was
+ * refused: so who has the first one gets them all.
+ */
 
 static void take_pager(RemotePager *pager, void *opaque)
 {
@@ -423,6 +435,42 @@ bool remote_memory_may_run(void)
         return false;
     }
     return true;
+}
+
+typedef struct Offers {
+    bool any;
+    bool taken;
+} Offers;
+
+static void take_back(RemotePager *pager, void *opaque)
+{
+    Offers *offers = opaque;
+
+    if (pager->ownership == PAGER_OFFERS && !offers->taken) {
+        offers->any = true;
+        offers->taken |= !pager_take(pager, NULL);
+    }
+}
+
+bool remote_memory_is_gone(void)
+{
+    Offers offers = { 0 };
+
+    pagers_foreach(take_back, &offers);
+    return offers.taken;
+}
+
+bool remote_memory_returns(void)
+{
+    Offers offers = { 0 };
+
+    if (migrate_release_ram()) {
+        /* What was sent is not here any more. */
+        return false;
+    }
+    BQL_LOCK_GUARD();
+    pagers_foreach(take_back, &offers);
+    return offers.any && !offers.taken;
 }
 
 static const SaveVMHandlers handlers = {

@@ -13,6 +13,9 @@
 
 /* How often to look whether a request has ended, in us. */
 #define POLL_US 200
+/* How long the source waits for the destination to take its mark back. */
+#define DECLINE_POLL_US 50000
+#define DECLINE_TRIES 10
 
 /*
  * What is written behind the pages; the rest of the page is zeros.
@@ -142,9 +145,38 @@ bool ownership_offered(RemotePager *pager, const QemuUUID *offer, Error **errp)
     return mark_read(pager, 0, &taken, errp);
 }
 
-bool ownership_take(RemotePager *pager, Error **errp)
+/*
+ * Who has written its own mark asks for the other one.  If both sides did so
+ * at the same time, the destination is about to take its mark back.
+ */
+static bool other_has_it(RemotePager *pager, bool *taken, Error **errp)
+{
+    for (int tries = 0; ; tries++) {
+        if (!mark_read(pager, !own_mark(pager), taken, errp)) {
+            return false;
+        }
+        if (!*taken || pager->ownership == PAGER_OFFERED ||
+            tries == DECLINE_TRIES) {
+            return true;
+        }
+        g_usleep(DECLINE_POLL_US);
+    }
+}
+
+static void belongs_to_other(const RemotePager *pager, Error **errp)
 {
     ERRP_GUARD();
+
+    error_setg(errp, "memory backend '%s': its pages in store '%s' belong to "
+               "the %s of the migration", pager->id,
+               remote_store_id(pager->store),
+               pager->ownership == PAGER_OFFERS ? "destination" : "source");
+    error_append_hint(errp, "Only one of the two VMs can run; quit this "
+                      "one.\n");
+}
+
+bool ownership_take(RemotePager *pager, Error **errp)
+{
     unsigned own = own_mark(pager);
     bool taken;
 
@@ -154,7 +186,7 @@ bool ownership_take(RemotePager *pager, Error **errp)
     /* Who is far too late must not even write. */
     if (!mark_read(pager, own, &taken, errp) ||
         (!pager->declined && !mark_write(pager, own, true, errp)) ||
-        !mark_read(pager, !own, &taken, errp)) {
+        !other_has_it(pager, &taken, errp)) {
         return false;
     }
     if (taken || pager->declined) {
@@ -162,13 +194,7 @@ bool ownership_take(RemotePager *pager, Error **errp)
             pager->declined = true;
             mark_write(pager, own, false, NULL);
         }
-        error_setg(errp, "memory backend '%s': its pages in store '%s' belong "
-                   "to the %s of the migration", pager->id,
-                   remote_store_id(pager->store),
-                   pager->ownership == PAGER_OFFERS ? "destination"
-                                                    : "source");
-        error_append_hint(errp, "Only one of the two VMs can run; quit this "
-                          "one.\n");
+        belongs_to_other(pager, errp);
         return false;
     }
     pager->ownership = PAGER_OWNS;

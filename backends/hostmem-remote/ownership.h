@@ -36,9 +36,8 @@
  * If both do so at the same time, at least one reads what the other has
  * written (this is the entry of Dekker's algorithm; E. W. Dijkstra,
  * Cooperating sequential processes, 1965), and who does will not run.  It
- * cannot be that both do.  If neither does, nothing is lost: the destination
- * takes its mark back, for good, so that the source, when it is told to
- * continue again, does.
+ * cannot be that both do.  If neither would, the destination takes its mark
+ * back, for good, and the source, which waits a moment for that, runs.
  *
  * So a mark changes at most twice, and a write of it that comes late, after it
  * was said to have failed, does no harm: the finality that stores have for

@@ -28,8 +28,16 @@ static void __attribute__((constructor)) pagers_init(void)
 
 void pagers_add(RemotePager *pager)
 {
+    RemotePager *next;
+
     migration_limits_init();
     QEMU_LOCK_GUARD(&pagers_lock);
+    QTAILQ_FOREACH(next, &pagers, next) {
+        if (strcmp(pager->id, next->id) < 0) {
+            QTAILQ_INSERT_BEFORE(next, pager, next);
+            return;
+        }
+    }
     QTAILQ_INSERT_TAIL(&pagers, pager, next);
 }
 

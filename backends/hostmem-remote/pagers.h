@@ -9,7 +9,7 @@
 
 #include "pager.h"
 
-/** pagers_add: make a pager known.  Main thread */
+/** pagers_add: make a pager known, in the order of names.  Main thread */
 void pagers_add(RemotePager *pager);
 
 /** pagers_remove: the other end of pagers_add().  Main thread */

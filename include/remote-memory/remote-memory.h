@@ -81,6 +81,28 @@ uint64_t remote_memory_settle_dirty(RAMBlock *rb);
  */
 bool remote_memory_may_run(void);
 
+/**
+ * remote_memory_is_gone: does the VM run at the destination?
+ *
+ * With the BQL, at the source of a postcopy, when its stream has failed after
+ * all that the destination needs to run was sent.  If pages were handed over,
+ * the store knows, or it is decided here that it must not.
+ *
+ * Returns: true if pages were handed over, and were taken.
+ */
+bool remote_memory_is_gone(void);
+
+/**
+ * remote_memory_returns: can the VM go on here after all?
+ *
+ * Without the BQL, in the migration thread, when a postcopy has failed.  If
+ * pages were handed over, it may be that the destination does not run.  Then
+ * it must not any more, and nothing of the VM is there only.
+ *
+ * Returns: false if it runs, or pages were not handed over.
+ */
+bool remote_memory_returns(void);
+
 /* Of migration/postcopy-ram.c: a thread begins to wait for a page. */
 void mark_postcopy_blocktime_begin(uintptr_t addr, uint32_t ptid,
                                    RAMBlock *rb);

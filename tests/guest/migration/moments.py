@@ -23,3 +23,7 @@ class Moments:
         """After how many bytes of a migration: in the first pass over the
         guest's memory, or in the next ones."""
         return self.random.randrange(1, PAGES * 4096 * 3 // 2)
+
+    def up_to(self, size):
+        """After how many bytes of a migration, at most so many."""
+        return self.random.randrange(1, size)

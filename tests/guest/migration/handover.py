@@ -1,0 +1,163 @@
+"""What fails in the middle of a hand-over.
+
+Wherever it happens, the guest goes on, and on one side only.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+import contextlib
+import signal
+
+from lib import MIB, STEP_SECONDS, require
+from migration.journey import Journey
+from migration.sides import OnBlock, OnMemcached
+from migration.trip import ENDED, FAST, POSTCOPY, Trip, state, wait_state
+from migration.wire import Wire
+from qmp import QmpClosed, QmpError
+
+# Nothing holds it up.
+AT_ONCE = Trip(handover=True, parameters=FAST)
+
+# So slow that the source has not sent all when the network breaks: after that
+# it takes a failure for final.
+LATER = Trip(POSTCOPY, handover=True,
+             parameters={'max-postcopy-bandwidth': MIB})
+
+REPEATS = 20
+
+# More than a whole migration of this guest: what is local, twice, and all
+# that is said of devices and pages.
+STREAM_BYTES = MIB
+
+# Less than such a migration has sent when half of what is local is there.
+HALF_BYTES = 320 * 1024
+
+
+@contextlib.contextmanager
+def held(journey, trip, size):
+    """A migration that stands still after so many bytes, or is through. Gives
+    the destination and the wire."""
+    source, destination = journey.machine, journey.make_destination()
+    address = journey.address()
+    with Wire(address.removeprefix('unix:')) as wire:
+        wire.stop_after(size)
+        trip.start(source, destination, address, wire.address)
+        if trip.mode is POSTCOPY:
+            trip.switch(source)
+        source.wait_until(lambda _: wire.is_stopped.is_set() or
+                          state(source) in ENDED, 'the moment')
+        yield destination, wire
+
+
+def settle(journey, destination):
+    """After a failure: the guest is where it was, or has arrived."""
+    source = journey.machine
+    source.wait_until(lambda now: now == 'running' or is_running(destination),
+                      'a guest that runs')
+    if is_running(destination):
+        journey.machines.append(destination)
+        journey.go_on(2)
+        require(not is_running(source), 'two guests run')
+    else:
+        journey.go_on()
+        # If all has come it stays, and says that the guest is not its own.
+        require(not is_running(destination), 'two guests run')
+        destination.kill()
+
+
+def is_running(machine):
+    """Whether it is there, and its guest runs."""
+    with contextlib.suppress(QmpError, QmpClosed, OSError):
+        return machine.process.poll() is None and machine.status() == 'running'
+    return False
+
+
+def cancelled(moments):
+    """Cancelled at any moment: the guest goes on"""
+    with Journey(OnMemcached, shared=True) as journey:
+        for _ in range(REPEATS):
+            with held(journey, AT_ONCE, moments.up_to(STREAM_BYTES)) as (
+                    destination, wire):
+                journey.machine.qmp.command('migrate_cancel')
+                wire.resume()
+                settle(journey, destination)
+
+
+def destination_killed(moments):
+    """The destination dies at any moment before the switch: the guest goes on
+    where it is"""
+    with Journey(OnBlock, shared=True) as journey:
+        for _ in range(REPEATS):
+            with held(journey, AT_ONCE, moments.up_to(HALF_BYTES)) as (
+                    destination, wire):
+                destination.kill()
+                wire.cut()
+                wire.resume()
+                wait_state(journey.machine, 'failed')
+                journey.go_on()
+        journey.travel(AT_ONCE)
+
+
+def source_late(moments):
+    """The source stops at any moment, and comes back late: one of both goes
+    on"""
+    with Journey(OnMemcached, shared=True) as journey:
+        for _ in range(REPEATS):
+            with held(journey, AT_ONCE, moments.up_to(STREAM_BYTES)) as (
+                    destination, wire):
+                source = journey.machine
+                source.process.send_signal(signal.SIGSTOP)
+                wire.resume()
+                # What is on its way arrives, or breaks off.
+                wire.cut()
+                source.process.send_signal(signal.SIGCONT)
+                settle(journey, destination)
+
+
+def try_to_run(machine):
+    """Tell a source to run whose guest is elsewhere: it says why not."""
+    machine.qmp.forget_events()
+    machine.qmp.command('cont')
+    event = machine.qmp.wait_event('REMOTE_MEMORY_ERROR', STEP_SECONDS)
+    require(event['operation'] == 'take-over', f'not the right event: {event}')
+    require(machine.status() != 'running', 'two guests run')
+
+
+def source_stays(_):
+    """The source is told to run after the switch: it does not"""
+    with Journey(OnBlock, shared=True) as journey:
+        source = journey.machine
+        journey.travel(AT_ONCE)
+        try_to_run(source)
+        journey.go_on()
+        source.kill()
+        journey.go_on(2)
+
+
+def recover(journey, destination):
+    """Let a postcopy that has lost its network go on over another."""
+    address = journey.address() + 'r'
+    wait_state(destination, 'postcopy-paused')
+    destination.qmp.command('migrate-recover', uri=address)
+    journey.machine.qmp.command('migrate', uri=address, resume=True)
+    wait_state(journey.machine, 'completed')
+
+
+def postcopy_cut(moments):
+    """The network breaks in postcopy, at any moment: it is recovered, or the
+    guest goes on where it is"""
+    with Journey(OnMemcached, shared=True) as journey:
+        for _ in range(REPEATS):
+            with held(journey, LATER, moments.up_to(HALF_BYTES)) as (
+                    destination, wire):
+                source = journey.machine
+                wire.cut()
+                wire.resume()
+                wait_state(source, *ENDED, 'postcopy-paused')
+                if state(source) == 'postcopy-paused':
+                    recover(journey, destination)
+                settle(journey, destination)
+
+
+CASES = [cancelled, destination_killed, source_late, source_stays,
+         postcopy_cut]
