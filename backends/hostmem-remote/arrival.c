@@ -119,6 +119,7 @@ bool arrival_ask(RemoteShard *s, const Waiter *waiter)
 static bool arrival_place(RemoteShard *s, Arrival *entry, bool awaited)
 {
     uint8_t *host = shard_host(s, entry->page);
+    uint32_t filled;
     int ret;
 
     if (page_map_get(&s->map, entry->page)->state != PAGE_SOURCE) {
@@ -136,7 +137,7 @@ static bool arrival_place(RemoteShard *s, Arrival *entry, bool awaited)
     if (!budget_take(&s->budget)) {
         return false;
     }
-    ret = entry->zero ? uffd_page_zero(s->uffd, host)
+    ret = entry->zero ? uffd_page_zero_run(s->uffd, host, 1, &filled)
                       : uffd_page_copy(s->uffd, host, entry->content);
     if (ret) {
         budget_release(&s->budget);

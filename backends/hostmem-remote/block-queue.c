@@ -282,7 +282,12 @@ static void run_start(BlockRun *run)
 {
     BlockQueue *q = run->q;
     BlockBackend *blk = q->store->blk;
-    int64_t offset = (q->region->first + run->page) * REMOTE_STORE_PAGE_SIZE;
+    const BlockRegion *r = q->region;
+    /* A mark is never part of a run: only marks are behind it. */
+    uint64_t place = run->page < r->nr_pages
+                     ? r->first + run->page
+                     : r->marks->first + run->page - r->nr_pages;
+    int64_t offset = place * REMOTE_STORE_PAGE_SIZE;
 
     run->deadline = qemu_clock_get_ns(QEMU_CLOCK_REALTIME) +
                     (int64_t)q->store->timeout_ms * SCALE_MS;

@@ -40,6 +40,9 @@
 /* Standby is refilled by so many at a time, at least: batches cost less. */
 #define REFILL_MIN 64
 
+/* While there is more room than so many reserves, it is not. */
+#define REFILL_RESERVES 3
+
 /* Fetches that have no room to arrive in must not take the whole cache. */
 #define FETCH_SHIFT 2
 
@@ -66,18 +69,33 @@ void budget_set_target(Budget *budget, uint32_t target)
     budget->debt = 0;
 }
 
+void budget_open(Budget *budget)
+{
+    /* More than all pages: slots that nobody needs any more come on top. */
+    budget->target = budget->limit = UINT32_MAX;
+    budget->debt = 0;
+}
+
 static void set_used(Budget *budget, uint32_t used)
 {
     /* Read by other threads for the statistics. */
     qatomic_set(&budget->used, used);
 }
 
-bool budget_take(Budget *budget)
+bool budget_visit(Budget *budget)
 {
     if (budget->used >= budget->limit) {
         return false;
     }
     set_used(budget, budget->used + 1);
+    return true;
+}
+
+bool budget_take(Budget *budget)
+{
+    if (!budget_visit(budget)) {
+        return false;
+    }
     budget->owed = MIN(budget->owed + EVICTIONS_PER_PAGE,
                        budget_standby_goal(budget));
     return true;
@@ -140,7 +158,7 @@ uint32_t budget_evict_want(const Budget *budget, uint32_t standby)
     if (budget->target >= budget->pages) {
         return 0;
     }
-    if (budget->used + 3 * reserve(budget) < budget->target ||
+    if (budget->used + REFILL_RESERVES * reserve(budget) < budget->target ||
         refill < MIN(REFILL_MIN, goal / 2)) {
         refill = 0;
     }
@@ -155,6 +173,17 @@ void budget_evicted(Budget *budget, uint32_t n)
 uint32_t budget_spare(const Budget *budget)
 {
     uint32_t others = budget->used + reserve(budget) / 2;
+
+    return budget->limit == budget->target && others < budget->limit
+           ? budget->limit - others : 0;
+}
+
+uint32_t budget_idle(const Budget *budget)
+{
+    bool all_fit = budget->target >= budget->pages;
+    uint32_t kept = reserve(budget) * (all_fit ? 1 : REFILL_RESERVES) +
+                    !all_fit;
+    uint32_t others = budget->used + kept;
 
     return budget->limit == budget->target && others < budget->limit
            ? budget->limit - others : 0;

@@ -52,8 +52,18 @@ void budget_init(Budget *budget, uint32_t pages, uint32_t target);
 /** budget_set_target: change the target, up or down */
 void budget_set_target(Budget *budget, uint32_t target);
 
+/** budget_open: let all pages be local, until budget_set_target() */
+void budget_open(Budget *budget);
+
 /** budget_take: use one more page.  Returns: false if there is no room */
 bool budget_take(Budget *budget);
+
+/**
+ * budget_visit: the same, for a page that is local for visitors only
+ *
+ * No eviction is owed for it: it goes before others do.
+ */
+bool budget_visit(Budget *budget);
 
 /**
  * budget_grant: let one more page be taken, whether there is room or not
@@ -110,6 +120,14 @@ void budget_evicted(Budget *budget, uint32_t n);
  * Half of the reserve is left to those that somebody waits for.
  */
 uint32_t budget_spare(const Budget *budget);
+
+/**
+ * budget_idle: how much room is there that nobody would miss?
+ * @budget: the budget
+ *
+ * If it is taken, still nothing has to be evicted.
+ */
+uint32_t budget_idle(const Budget *budget);
 
 /** budget_fetch_depth: how many fetches may be in flight, at least 1 */
 uint32_t budget_fetch_depth(const Budget *budget);

@@ -8,9 +8,10 @@
 
 #include "qemu/osdep.h"
 #include "qemu/error-report.h"
-#include "shard.h"
+#include "prefetch.h"
 #include "trace.h"
 #include "uffd-page.h"
+#include "visitors.h"
 #include <sys/mman.h>
 
 /*
@@ -25,23 +26,34 @@
 /* When devices use what should go, look again after this, in ms. */
 #define PINNED_RETRY_MS 50
 
-/* A dropped slot's page is where its content is now. */
-static void drop_slot(RemoteShard *s, const StandbySlot *slot)
+/* A page in STANDBY is dropped: it is where its content is now. */
+static void drop_page(RemoteShard *s, uint32_t index, SlotState content)
 {
-    switch (slot->state) {
+    switch (content) {
     case SLOT_CLEAN:
-        prefetch_dropped(s, slot->page);
-        shard_move(s, slot->page, PAGE_REMOTE);
-        replacement_dropped(&s->replacement,
-                            page_map_get(&s->map, slot->page));
+        prefetch_dropped(s, index);
+        shard_move(s, index, PAGE_REMOTE);
+        replacement_dropped(&s->replacement, page_map_get(&s->map, index));
         break;
     case SLOT_ZERO:
-        shard_move(s, slot->page, PAGE_ZERO);
-        sweep_mark(s, slot->page);
+        shard_move(s, index, PAGE_ZERO);
+        sweep_mark(s, index);
         break;
     default:
         break;
     }
+}
+
+/* Free the memory of slots, @filled of which have some. */
+static void drop_memory(RemoteShard *s, uint32_t first, uint32_t nr,
+                        uint32_t filled)
+{
+    int ret = madvise(shard_slot_mem(s, first),
+                      (size_t)nr * REMOTE_STORE_PAGE_SIZE, MADV_DONTNEED);
+
+    assert(ret == 0);
+    shard_flushed(s);
+    budget_drop(&s->budget, filled);
 }
 
 /*
@@ -54,17 +66,14 @@ static uint32_t drop_run(RemoteShard *s, uint32_t max, uint32_t *dropped)
     uint64_t filled = s->standby.filled;
 
     for (uint32_t i = 0; i < nr; i++) {
-        drop_slot(s, &s->standby.slots[first + i]);
+        const StandbySlot *slot = &s->standby.slots[first + i];
+
+        drop_page(s, slot->page, slot->state);
     }
     standby_pop(&s->standby, nr);
     filled -= s->standby.filled;
     if (filled) {
-        int ret = madvise(shard_slot_mem(s, first),
-                          (size_t)nr * REMOTE_STORE_PAGE_SIZE, MADV_DONTNEED);
-
-        assert(ret == 0);
-        shard_flushed(s);
-        budget_drop(&s->budget, filled);
+        drop_memory(s, first, nr, filled);
         *dropped += filled;
     }
     return nr;
@@ -86,7 +95,7 @@ static uint32_t drop(RemoteShard *s, uint32_t max)
  */
 static uint32_t victims(RemoteShard *s, uint32_t first, uint32_t max)
 {
-    const unsigned flags = PAGE_PROTECTED | PAGE_REFERENCED;
+    const unsigned flags = PAGE_PROTECTED | PAGE_REFERENCED | PAGE_VISITED;
     const Page *oldest = page_map_get(&s->map, first);
     uint32_t n;
 
@@ -120,6 +129,56 @@ static void skip_victim(RemoteShard *s, uint32_t index, int error)
     }
 }
 
+/* Pages are in slots from the head on. */
+static void push_victims(RemoteShard *s, uint32_t first, uint32_t nr)
+{
+    for (uint32_t i = 0; i < nr; i++) {
+        shard_move(s, first + i, PAGE_STANDBY);
+        s->map.pages[first + i].slot = standby_push(&s->standby, first + i);
+    }
+    budget_evicted(&s->budget, nr);
+}
+
+/*
+ * Pages were there for visitors only, and are in slots from @slot on, which is
+ * the head.  Nobody will miss them: if none of them was changed, they go at
+ * once, and the slots stay free.  So what the guest may still need stays in
+ * standby for as long as it would have.  Returns: whether they are gone.
+ */
+static bool let_go(RemoteShard *s, uint32_t first, uint32_t nr, uint32_t slot)
+{
+    SlotState contents[EVICT_BATCH];
+    uint64_t hash;
+
+    for (uint32_t i = 0; i < nr; i++) {
+        contents[i] = writeback_examine(page_map_get(&s->map, first + i),
+                                        shard_slot_mem(s, slot + i), &hash);
+        if (contents[i] == SLOT_DIRTY) {
+            return false;
+        }
+    }
+    drop_memory(s, slot, nr, nr);
+    for (uint32_t i = 0; i < nr; i++) {
+        shard_move(s, first + i, PAGE_STANDBY);
+        drop_page(s, first + i, contents[i]);
+        writeback_spared(s, contents[i]);
+    }
+    return true;
+}
+
+static void evicted(RemoteShard *s, uint32_t first, uint32_t nr, uint32_t slot)
+{
+    const Page *page = page_map_get(&s->map, first);
+
+    s->lingered = true;
+    shard_flushed(s);
+    shard_count(&s->stats.evicted, nr);
+    replacement_evicted(&s->replacement, page, nr);
+    if (!page_has(page, PAGE_VISITED) || !let_go(s, first, nr, slot)) {
+        push_victims(s, first, nr);
+    }
+}
+
 /* Evict one run.  Returns: the number of pages evicted. */
 static uint32_t evict_victims(RemoteShard *s, uint32_t max)
 {
@@ -132,18 +191,9 @@ static uint32_t evict_victims(RemoteShard *s, uint32_t max)
 
         ret = uffd_page_move(s->uffd, shard_slot_mem(s, slot),
                              shard_host(s, first), nr, &moved);
-    }
-    for (uint32_t i = 0; i < moved; i++) {
-        shard_move(s, first + i, PAGE_STANDBY);
-        s->map.pages[first + i].slot = standby_push(&s->standby, first + i);
-    }
-    if (moved) {
-        s->lingered = true;
-        shard_flushed(s);
-        replacement_evicted(&s->replacement, page_map_get(&s->map, first),
-                            moved);
-        budget_evicted(&s->budget, moved);
-        shard_count(&s->stats.evicted, moved);
+        if (moved) {
+            evicted(s, first, moved, slot);
+        }
     }
     if (moved < nr || !nr) {
         skip_victim(s, first + moved, ret);
@@ -174,21 +224,44 @@ bool evict_stuck(const RemoteShard *s)
            s->standby.filled == 0 && s->in_flight == 0;
 }
 
+/*
+ * What is there for visitors only makes room first, before what the guest left
+ * in standby is dropped.  Returns: the number of pages evicted.
+ */
+static uint32_t evict_visited(RemoteShard *s)
+{
+    uint32_t nr = 0, want;
+
+    replacement_visit(&s->replacement, visitors_any(), s->budget.target);
+    for (int i = 0; i < EVICT_CALLS && nr < EVICT_BATCH; i++) {
+        want = MIN(budget_excess(&s->budget),
+                   replacement_visited_surplus(&s->replacement, &s->map));
+        if (!want || !standby_room(&s->standby)) {
+            break;
+        }
+        nr += evict_victims(s, MIN(want, EVICT_BATCH - nr));
+    }
+    return nr;
+}
+
 bool evict_run(RemoteShard *s)
 {
-    uint32_t dropped = drop(s, MIN(budget_excess(&s->budget), EVICT_BATCH));
-    uint32_t evicted = 0;
-    uint32_t want = 0;
+    uint32_t dropped, nr = 0, want = 0;
 
-    for (int i = 0; i < EVICT_CALLS && evicted < EVICT_BATCH; i++) {
+    if (s->frozen) {
+        return false;
+    }
+    dropped = evict_visited(s);
+    dropped += drop(s, MIN(budget_excess(&s->budget), EVICT_BATCH));
+    for (int i = 0; i < EVICT_CALLS && nr < EVICT_BATCH; i++) {
         want = evict_want(s);
         if (!want || !s->map.count[PAGE_RESIDENT] ||
             (i > 0 && all_pinned(s))) {
             break;
         }
-        evicted += evict_victims(s, MIN(want, EVICT_BATCH - evicted));
+        nr += evict_victims(s, MIN(want, EVICT_BATCH - nr));
     }
-    if (want && !evicted && all_pinned(s)) {
+    if (want && !nr && all_pinned(s)) {
         shard_look_again(s, PINNED_RETRY_MS);
         return dropped;
     }

@@ -9,11 +9,17 @@
 #include "qemu/timer.h"
 #include "qemu/userfaultfd.h"
 #include "arrival.h"
+#include "batches.h"
+#include "prefetch.h"
 #include "trace.h"
 #include "uffd-page.h"
+#include "visitors.h"
 
 /* When the kernel could not move a page, try again after this, in ms. */
 #define MOVE_RETRY_MS 1
+
+/* Pages without contents that are filled together for a visitor. */
+#define VISIT_ZEROS 32
 
 typedef enum FaultAnswer {
     FAULT_ANSWERED,     /* the thread goes on */
@@ -50,41 +56,79 @@ static FaultAnswer fault_cannot_place(RemoteShard *s, uint32_t index, int ret)
 }
 
 /*
+ * A visitor goes on to what follows.  Much of a guest's memory was never
+ * touched, and a fault for each page of that would take longer than to send it.
+ */
+static uint32_t zeros_ahead(const RemoteShard *s, const Waiter *w)
+{
+    uint32_t most = MIN(budget_spare(&s->budget), VISIT_ZEROS), n = 1;
+
+    while (w->visitor && !w->write && n < most && w->page + n < s->map.nr &&
+           s->map.pages[w->page + n].state == PAGE_ZERO &&
+           !shard_stripe_begins(s, w->page + n)) {
+        n++;
+    }
+    return n;
+}
+
+static void filled(RemoteShard *s, uint32_t index, bool visitor)
+{
+    if (visitor) {
+        page_map_get(&s->map, index)->flags |= PAGE_VISITED;
+    }
+    shard_move(s, index, PAGE_RESIDENT);
+}
+
+/*
  * A page of its own for a write: the zero page would have to be replaced at
  * once, by a second fault.
  */
-static FaultAnswer fault_zero(RemoteShard *s, uint32_t index, bool write)
+static FaultAnswer fault_zero(RemoteShard *s, const Waiter *w)
 {
-    uint8_t *host = shard_host(s, index);
+    uint8_t *host = shard_host(s, w->page);
+    uint32_t nr = zeros_ahead(s, w);
     int ret;
 
-    if (!budget_take(&s->budget)) {
+    if (!shard_take(s, w->visitor)) {
         return FAULT_WAIT_ROOM;
     }
-    ret = write ? uffd_page_copy(s->uffd, host, zero_page)
-                : uffd_page_zero(s->uffd, host);
-    if (ret) {
-        budget_release(&s->budget);
-        return fault_cannot_place(s, index, ret);
+    if (w->write) {
+        ret = uffd_page_copy(s->uffd, host, zero_page);
+        nr = !ret;
+    } else {
+        ret = uffd_page_zero_run(s->uffd, host, nr, &nr);
     }
-    shard_move(s, index, PAGE_RESIDENT);
+    if (!nr) {
+        budget_release(&s->budget);
+        return fault_cannot_place(s, w->page, ret);
+    }
+    filled(s, w->page, w->visitor);
+    for (uint32_t i = 1; i < nr; i++) {
+        bool room = shard_take(s, w->visitor);
+
+        assert(room);
+        filled(s, w->page + i, w->visitor);
+    }
     shard_count(&s->stats.zero_fills, 1);
     return FAULT_ANSWERED;
 }
 
 /*
  * Somebody touched a page in standby: it is in use, or was rightly fetched
- * ahead, which says nothing of a second use.  Then it will not be missed
- * before those that were fetched along with it.
+ * ahead or for a visitor, which says nothing of a second use.  A probe will
+ * not be missed before those that were fetched along with it.
  */
 static void refaulted(RemoteShard *s, uint32_t index)
 {
     Page *page = page_map_get(&s->map, index);
     bool probe = page_has(page, PAGE_PROBE);
+    bool first = probe || page_has(page, PAGE_VISITED);
 
+    page->flags &= ~PAGE_VISITED;
     if (probe) {
         prefetch_used(s, index);
-    } else {
+    }
+    if (!first) {
         replacement_refaulted(page);
     }
     shard_move(s, index, PAGE_RESIDENT);
@@ -93,14 +137,34 @@ static void refaulted(RemoteShard *s, uint32_t index)
     }
 }
 
+/*
+ * A visitor did.  If the page is not here for visitors only, it was on its way
+ * out by itself, and goes on from there: it is the next of its list.
+ */
+static void revisited(RemoteShard *s, uint32_t index)
+{
+    const Page *page = page_map_get(&s->map, index);
+
+    if (page_has(page, PAGE_VISITED)) {
+        if (page_has(page, PAGE_PROBE)) {
+            prefetch_used(s, index);
+        }
+        shard_move(s, index, PAGE_RESIDENT);
+    } else {
+        prefetch_spoilt(s, index);
+        shard_move(s, index, PAGE_RESIDENT);
+        page_map_expose(&s->map, index);
+    }
+}
+
 /* Give the guest a copy; what is in the slot is needed no more. */
-static FaultAnswer refault_copy(RemoteShard *s, uint32_t index)
+static FaultAnswer refault_copy(RemoteShard *s, uint32_t index, bool visitor)
 {
     Page *page = page_map_get(&s->map, index);
     uint32_t slot = page->slot;
     int ret;
 
-    if (!budget_take(&s->budget)) {
+    if (!shard_take(s, visitor)) {
         return FAULT_WAIT_ROOM;
     }
     ret = uffd_page_copy(s->uffd, shard_host(s, index),
@@ -112,7 +176,6 @@ static FaultAnswer refault_copy(RemoteShard *s, uint32_t index)
     if (s->standby.slots[slot].state != SLOT_BUSY) {
         standby_set(&s->standby, slot, SLOT_STALE);
     }
-    refaulted(s, index);
     return FAULT_ANSWERED;
 }
 
@@ -133,68 +196,90 @@ static FaultAnswer refault_move(RemoteShard *s, uint32_t index)
     }
     standby_set(&s->standby, slot, SLOT_EMPTY);
     shard_flushed(s);
-    refaulted(s, index);
     return FAULT_ANSWERED;
 }
 
 /*
  * A slot that is being read by a put has to stay as it is.  A marker is better
  * copied, too: a move interrupts every processor that the guest runs on, while
- * the slot goes along with others.
+ * the slot goes along with others.  But a visitor leaves no slots behind, which
+ * would take the place of what the guest has in standby.
  */
-static bool copy_preferred(RemoteShard *s, const Page *page)
+static bool copy_preferred(RemoteShard *s, const Page *page, bool visitor)
 {
     return s->standby.slots[page->slot].state == SLOT_BUSY ||
-           (page_has(page, PAGE_PROBE) && budget_spare(&s->budget));
+           (page_has(page, PAGE_PROBE) && !visitor &&
+            budget_spare(&s->budget));
 }
 
-static FaultAnswer fault_standby(RemoteShard *s, uint32_t index)
+static FaultAnswer fault_standby(RemoteShard *s, const Waiter *w)
 {
     FaultAnswer answer;
 
-    if (copy_preferred(s, page_map_get(&s->map, index))) {
-        answer = refault_copy(s, index);
+    if (copy_preferred(s, page_map_get(&s->map, w->page), w->visitor)) {
+        answer = refault_copy(s, w->page, w->visitor);
     } else {
-        answer = refault_move(s, index);
+        answer = refault_move(s, w->page);
     }
     if (answer == FAULT_ANSWERED) {
+        if (w->visitor) {
+            revisited(s, w->page);
+        } else {
+            refaulted(s, w->page);
+        }
         shard_count(&s->stats.refaults, 1);
     }
     return answer;
 }
 
 /* The source is asked once for a page, whoever waits for it. */
-static FaultAnswer fault_source(RemoteShard *s, const Waiter *waiter)
+static FaultAnswer fault_source(RemoteShard *s, const Waiter *w)
 {
-    return fault_awaited(s, waiter->page) || arrival_ask(s, waiter)
+    return fault_awaited(s, w->page) || arrival_ask(s, w)
            ? FAULT_WAIT_SOURCE : FAULT_WAIT_ROOM;
 }
 
-/* Do for a fault what can be done. */
-static FaultAnswer fault_answer(RemoteShard *s, const Waiter *waiter)
+/* Somebody who stays wants a page that was here for visitors only. */
+static void claim(RemoteShard *s, uint32_t index)
 {
-    uint32_t index = waiter->page;
+    PageState state = page_map_get(&s->map, index)->state;
+
+    if (state == PAGE_RESIDENT) {
+        page_map_claim(&s->map, index);
+    } else if (state == PAGE_FETCHING) {
+        fetch_for(s, index, false);
+    }
+}
+
+/* Do for a fault what can be done. */
+static FaultAnswer fault_answer(RemoteShard *s, const Waiter *w)
+{
+    const Page *page = page_map_get(&s->map, w->page);
     FaultAnswer answer;
 
-    switch (page_map_get(&s->map, index)->state) {
+    if (!w->visitor && page_has(page, PAGE_VISITED)) {
+        claim(s, w->page);
+    }
+    switch (page->state) {
     case PAGE_RESIDENT:
-        return fault_resident(s, index);
+        return fault_resident(s, w->page);
     case PAGE_ZERO:
-        answer = fault_zero(s, index, waiter->write);
+        answer = fault_zero(s, w);
         break;
     case PAGE_STANDBY:
-        answer = fault_standby(s, index);
+        answer = fault_standby(s, w);
         break;
     case PAGE_FETCHING:
-        return prefetch_wanted(s, index) ? fault_answer(s, waiter)
-                                         : FAULT_WAIT_FETCH;
+        return batches_wanted(s, w->page) ? fault_answer(s, w)
+                                          : FAULT_WAIT_FETCH;
     case PAGE_SOURCE:
-        return fault_source(s, waiter);
+        return fault_source(s, w);
     case PAGE_REMOTE:
         if (recovery_waits(s, REMOTE_MEMORY_OPERATION_READ)) {
             return FAULT_PARK;
         }
-        answer = fetch_start(s, index) ? FAULT_WAIT_FETCH : FAULT_WAIT_ROOM;
+        answer = fetch_start(s, w->page, w->visitor) ? FAULT_WAIT_FETCH
+                                                     : FAULT_WAIT_ROOM;
         break;
     default:
         g_assert_not_reached();
@@ -295,12 +380,21 @@ void fault_waiters_free(RemoteShard *s)
 
 /* The way of a fault */
 
+static void fault_wait(RemoteShard *s, const Waiter *fault, FaultAnswer answer)
+{
+    Waiter *waiter = waiter_new(s);
+
+    *waiter = *fault;
+    waiter_queue(s, waiter, answer);
+}
+
 void shard_fault(RemoteShard *s, uint32_t index, uint32_t tid, bool write)
 {
     Waiter fault = {
         .page = index,
         .tid = tid,
         .write = write,
+        .visitor = visitors_has(tid),
         .since = get_clock(),
     };
     PageState was = page_map_get(&s->map, index)->state;
@@ -316,15 +410,12 @@ void shard_fault(RemoteShard *s, uint32_t index, uint32_t tid, bool write)
     if (answer == FAULT_ANSWERED) {
         shard_count(&s->stats.fault_time_ns, get_clock() - fault.since);
     } else {
-        Waiter *waiter = waiter_new(s);
-
-        *waiter = fault;
-        waiter_queue(s, waiter, answer);
+        fault_wait(s, &fault, answer);
     }
     if (s->gather) {
         gather_fault(s->gather, tid);
     }
-    prefetch_fault(s, index, tid, was);
+    prefetch_fault(s, &fault, was);
 }
 
 /*

@@ -32,17 +32,28 @@ bool fetch_init(RemoteShard *s)
     return true;
 }
 
-bool fetch_start(RemoteShard *s, uint32_t index)
+void fetch_for(RemoteShard *s, uint32_t index, bool visitor)
+{
+    Page *page = page_map_get(&s->map, index);
+
+    if (visitor) {
+        page->flags |= PAGE_VISITED;
+    } else {
+        page->flags &= ~PAGE_VISITED;
+        replacement_fetched(&s->replacement, page, s->budget.target);
+    }
+}
+
+bool fetch_start(RemoteShard *s, uint32_t index, bool visitor)
 {
     ShardRequest *r = QSLIST_FIRST(&s->idle_fetches);
 
     if (!r || shard_holds_back(s) ||
         s->fetching - s->prefetching >= budget_fetch_depth(&s->budget) ||
-        !budget_take(&s->budget)) {
+        !shard_take(s, visitor)) {
         return false;
     }
-    replacement_fetched(&s->replacement, page_map_get(&s->map, index),
-                        s->budget.target);
+    fetch_for(s, index, visitor);
     shard_request_get(s, &s->idle_fetches, index);
     shard_move(s, index, PAGE_FETCHING);
     s->fetching++;
@@ -100,6 +111,7 @@ static void fetch_void(RemoteShard *s, uint32_t index)
 /* That a page cannot be had is of interest to those who wait for it. */
 static void fetch_failed(RemoteShard *s, ShardRequest *r)
 {
+    page_map_get(&s->map, r->page)->flags &= ~PAGE_VISITED;
     shard_move(s, r->page, PAGE_REMOTE);
     budget_release(&s->budget);
     if (r->req.background && !fault_awaited(s, r->page)) {
@@ -109,6 +121,14 @@ static void fetch_failed(RemoteShard *s, ShardRequest *r)
     recovery_failed(s, REMOTE_MEMORY_OPERATION_READ, r->req.result,
                     r->req.reason);
     fault_not_arrived(s, r->page);
+}
+
+void fetch_count(RemoteShard *s, uint32_t index)
+{
+    shard_count(&s->stats.fetched, 1);
+    if (page_has(page_map_get(&s->map, index), PAGE_VISITED)) {
+        shard_count(&s->stats.visited, 1);
+    }
 }
 
 void fetch_settle(RemoteShard *s, ShardRequest *r)
@@ -123,7 +143,10 @@ void fetch_settle(RemoteShard *s, ShardRequest *r)
     }
     if (r->req.result == REMOTE_STORE_OK) {
         shard_move(s, r->page, PAGE_RESIDENT);
-        shard_count(&s->stats.fetched, 1);
+        fetch_count(s, r->page);
+        if (!page_has(page_map_get(&s->map, r->page), PAGE_VISITED)) {
+            shard_count(&s->stats.awaited, 1);
+        }
         fault_arrived(s, r->page);
         recovery_succeeded(s, REMOTE_MEMORY_OPERATION_READ);
     } else {

@@ -51,6 +51,6 @@ void qmp_remote_memory_set_cache_size(const char *id, uint64_t cache_size,
     HostMemoryBackendRemote *m = remote_backend_find(id, errp);
 
     if (m) {
-        pager_set_cache_size(m->pager, cache_size, errp);
+        remote_backend_set_cache_size(m, cache_size, errp);
     }
 }

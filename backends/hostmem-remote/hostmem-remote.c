@@ -224,6 +224,22 @@ bool remote_backend_refuse_late(HostMemoryBackendRemote *m, const char *name,
     return true;
 }
 
+/* Neither should be undone by who does not know of the other. */
+bool remote_backend_set_cache_size(HostMemoryBackendRemote *m,
+                                   uint64_t cache_size, Error **errp)
+{
+    ERRP_GUARD();
+
+    if (m->evacuating) {
+        error_setg(errp, "memory backend '%s': property 'cache-size' cannot "
+                   "be %" PRIu64 " now: a job evacuates the cache",
+                   remote_backend_id(m), cache_size);
+        error_append_hint(errp, "Wait for its end, or cancel it.\n");
+        return false;
+    }
+    return pager_set_cache_size(m->pager, cache_size, errp);
+}
+
 static void get_cache_size(Object *obj, Visitor *v, const char *name,
                            void *opaque, Error **errp)
 {
@@ -243,7 +259,7 @@ static void set_cache_size(Object *obj, Visitor *v, const char *name,
         return;
     }
     if (m->pager) {
-        pager_set_cache_size(m->pager, value, errp);
+        remote_backend_set_cache_size(m, value, errp);
     } else {
         /* Checked on completion: there is neither size nor id before. */
         m->cache_size = value;

@@ -29,6 +29,8 @@ OBJECT_DECLARE_SIMPLE_TYPE(HostMemoryBackendRemote, MEMORY_BACKEND_REMOTE)
  * @discard_required: ram_block_discard_require() was called
  * @pager: once the memory is allocated
  * @moving: there is a job that changes the store
+ * @evacuating: there is one that empties the cache
+ * @warming: there is one that fills it
  */
 struct HostMemoryBackendRemote {
     HostMemoryBackend parent_obj;
@@ -46,6 +48,8 @@ struct HostMemoryBackendRemote {
     bool discard_required;
     RemotePager *pager;
     bool moving;
+    bool evacuating;
+    bool warming;
 };
 
 /** remote_backend_id: name for messages, owned by @m */
@@ -66,6 +70,15 @@ HostMemoryBackendRemote *remote_backend_find(const char *id, Error **errp);
  */
 void remote_backend_set_store(HostMemoryBackendRemote *m, const char *id,
                               RemoteStore *store);
+
+/**
+ * remote_backend_set_cache_size: the user sets the cache-size
+ * @m: the object, which has a pager
+ * @cache_size: in bytes
+ * @errp: set if it cannot be set, or not now
+ */
+bool remote_backend_set_cache_size(HostMemoryBackendRemote *m,
+                                   uint64_t cache_size, Error **errp);
 
 /** remote_backend_refuse_late: is it too late to set the property @name? */
 bool remote_backend_refuse_late(HostMemoryBackendRemote *m, const char *name,

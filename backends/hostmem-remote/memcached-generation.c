@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/bswap.h"
 #include "memcached-generation.h"
 #include "memcached-key.h"
 
@@ -64,6 +65,51 @@ void mc_generations_merge(McGenerations *to, McGenerations *from)
     while (g_hash_table_iter_next(&iter, &page, &g)) {
         *find_or_add(to, *(uint64_t *)page) = *(McGeneration *)g;
     }
+}
+
+/* As bytes, the same on all hosts: page, current, garbage. */
+typedef struct QEMU_PACKED SavedGeneration {
+    uint64_t page;
+    uint16_t current;
+    uint16_t garbage;
+} SavedGeneration;
+
+void mc_generations_save(McGenerations *table, GByteArray *state)
+{
+    GHashTableIter iter;
+    gpointer page, value;
+
+    g_hash_table_iter_init(&iter, table->pages);
+    while (g_hash_table_iter_next(&iter, &page, &value)) {
+        const McGeneration *g = value;
+        SavedGeneration saved = {
+            .page = cpu_to_be64(*(uint64_t *)page),
+            .current = cpu_to_be16(g->current),
+            .garbage = cpu_to_be16(g->garbage),
+        };
+
+        g_byte_array_append(state, (const uint8_t *)&saved, sizeof(saved));
+    }
+}
+
+bool mc_generations_load(McGenerations *table, const uint8_t *data,
+                         size_t size)
+{
+    SavedGeneration saved;
+
+    for (; size >= sizeof(saved); size -= sizeof(saved)) {
+        McGeneration *g;
+
+        memcpy(&saved, data, sizeof(saved));
+        data += sizeof(saved);
+        g = find_or_add(table, be64_to_cpu(saved.page));
+        g->current = be16_to_cpu(saved.current);
+        g->garbage = be16_to_cpu(saved.garbage);
+        if (g->current >= GENERATIONS || g->garbage >= GENERATIONS) {
+            return false;
+        }
+    }
+    return size == 0;
 }
 
 unsigned mc_generation_current(McGenerations *table, uint64_t page)

@@ -60,6 +60,24 @@ void mc_generations_free(McGenerations *table);
 void mc_generations_merge(McGenerations *to, McGenerations *from);
 
 /**
+ * mc_generations_save: append what is in a table to @state
+ * @table: the table
+ * @state: where to
+ */
+void mc_generations_save(McGenerations *table, GByteArray *state);
+
+/**
+ * mc_generations_load: add what mc_generations_save() wrote
+ * @table: the table
+ * @data: what was written
+ * @size: in bytes
+ *
+ * Returns: whether it makes sense.
+ */
+bool mc_generations_load(McGenerations *table, const uint8_t *data,
+                         size_t size);
+
+/**
  * mc_generation_current: the generation that a page's key has
  * @table: the table
  * @page: index of the page

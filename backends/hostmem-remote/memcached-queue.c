@@ -98,6 +98,7 @@ struct McWay {
 };
 
 /*
+ * @nr_pages: pages that are not marks
  * @ring: libmemcached's choice of servers, NULL if there is only one
  * @gets, @writes: the ways to each server
  */
@@ -106,6 +107,7 @@ struct McQueue {
     RemoteStoreMemcached *mc;
     McRegion *region;
     QemuUUID uuid;
+    uint64_t nr_pages;
     McGenerations *generations;
     memcached_st *ring;
     McWay *gets;
@@ -215,7 +217,8 @@ static void settle_item(McQueue *q, McItem *item)
     if (item->clean) {
         mc_generation_cleaned(q->generations, item->req->page);
     }
-    if (item->ambiguous) {
+    /* A mark has to stay where the other side looks for it. */
+    if (item->ambiguous && item->req->page < q->nr_pages) {
         trace_remote_store_memcached_retire(remote_store_id(&q->mc->parent_obj),
                                             item->req->page);
         mc_generation_retire(q->generations, item->req->page);
@@ -467,6 +470,7 @@ RemoteStoreQueue *mc_queue_open(RemoteStoreRegion *region, AioContext *ctx,
     q->mc = mc;
     q->region = region->opaque;
     q->uuid = region->uuid;
+    q->nr_pages = region->nr_pages - region->nr_marks;
     q->generations = mc_generations_new();
     WITH_QEMU_LOCK_GUARD(&q->region->lock) {
         mc_generations_merge(q->generations, q->region->generations);
@@ -478,6 +482,24 @@ RemoteStoreQueue *mc_queue_open(RemoteStoreRegion *region, AioContext *ctx,
     return &q->parent;
 }
 
+static void queue_collect(McQueue *q)
+{
+    QEMU_LOCK_GUARD(&q->region->lock);
+    mc_generations_merge(q->region->generations, q->generations);
+}
+
+void mc_queues_collect(RemoteStoreRegion *region)
+{
+    RemoteStoreQueue *queue;
+
+    QEMU_LOCK_GUARD(&region->store->lock);
+    QLIST_FOREACH(queue, &region->store->queues, next) {
+        if (queue->region == region) {
+            queue_collect(container_of(queue, McQueue, parent));
+        }
+    }
+}
+
 void mc_queue_close(RemoteStoreQueue *queue)
 {
     McQueue *q = container_of(queue, McQueue, parent);
@@ -487,9 +509,7 @@ void mc_queue_close(RemoteStoreQueue *queue)
     if (q->ring) {
         memcached_free(q->ring);
     }
-    WITH_QEMU_LOCK_GUARD(&q->region->lock) {
-        mc_generations_merge(q->region->generations, q->generations);
-    }
+    queue_collect(q);
     mc_generations_free(q->generations);
     qemu_vfree(q);
 }

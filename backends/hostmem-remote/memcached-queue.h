@@ -52,6 +52,14 @@ void mc_queue_submit(RemoteStoreQueue *queue, RemoteStoreRequest **reqs,
 void mc_queue_close(RemoteStoreQueue *queue);
 
 /**
+ * mc_queues_collect: note in a region what its open queues know
+ * @region: the region; no put or discard is in flight
+ *
+ * With the BQL.
+ */
+void mc_queues_collect(RemoteStoreRegion *region);
+
+/**
  * mc_store_update_status: say how the store is, by its servers
  * @mc: the store
  *

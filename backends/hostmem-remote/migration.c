@@ -1,10 +1,11 @@
 /*
- * Remote memory and migration: what has to be refused
+ * Remote memory and migration: what has to be refused, and who passes through
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
 #include "qemu/osdep.h"
+#include "handover.h"
 #include "migration.h"
 #include "migration/blocker.h"
 #include "migration/migration.h"
@@ -14,6 +15,7 @@
 #include "postcopy.h"
 #include "qapi/error.h"
 #include "qapi/qapi-commands-migration.h"
+#include "remote-memory/remote-memory.h"
 #include "system/runstate.h"
 
 /* Main thread only: whether, and what says so to whoever wants to migrate. */
@@ -103,8 +105,26 @@ static void vm_change(void *opaque, bool running, RunState state)
     }
 }
 
+/*
+ * The set-up is reported in the thread that is going to read all of memory: a
+ * migration's, which does nothing else until it ends, or the main thread for a
+ * snapshot.  The end is reported in the main thread.
+ */
+static int precopy_visit(NotifierWithReturn *n, void *data, Error **errp)
+{
+    const PrecopyNotifyData *event = data;
+
+    if (event->reason == PRECOPY_NOTIFY_SETUP) {
+        remote_memory_visit_begin();
+    } else if (event->reason == PRECOPY_NOTIFY_CLEANUP) {
+        remote_memory_visit_end();
+    }
+    return 0;
+}
+
 void migration_limits_init(void)
 {
+    static NotifierWithReturn precopy_notifier = { .notify = precopy_visit };
     static NotifierWithReturn notifiers[MIG_MODE__MAX];
     static bool done;
 
@@ -116,5 +136,7 @@ void migration_limits_init(void)
                                         mode);
         }
         postcopy_init();
+        handover_init();
+        precopy_add_notifier(&precopy_notifier);
     }
 }

@@ -1,5 +1,5 @@
 /*
- * Remote memory and migration: what has to be refused
+ * Remote memory and migration: what has to be refused, and who passes through
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -11,7 +11,8 @@
  * migration_limits_init: refuse what cannot work from now on
  *
  * Once there is remote memory.  An incoming postcopy wants a userfaultfd of
- * its own on memory that has ours.  Main thread.
+ * its own on memory that has ours.  From then on, too, a thread that sends or
+ * saves all of memory is a visitor (see visitors.h).  Main thread.
  */
 void migration_limits_init(void);
 

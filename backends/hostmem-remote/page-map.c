@@ -16,11 +16,15 @@
 QEMU_BUILD_BUG_ON(sizeof(Page) != 20);
 QEMU_BUILD_BUG_ON(PAGE_ZERO != 0);
 
+/* Flags that say on which list a RESIDENT page is; it has at most one. */
+#define LIST_FLAGS (PAGE_PROTECTED | PAGE_VISITED)
+
 #define WAY(to) (1u << (to))
 
 /* For each state, the set of those that it may become; see page-map.h. */
 static const unsigned ways[PAGE_STATES] = {
-    [PAGE_ZERO]     = WAY(PAGE_RESIDENT) | WAY(PAGE_SOURCE),
+    [PAGE_ZERO]     = WAY(PAGE_RESIDENT) | WAY(PAGE_SOURCE) |
+                      WAY(PAGE_REMOTE),
     [PAGE_RESIDENT] = WAY(PAGE_STANDBY) | WAY(PAGE_ZERO),
     [PAGE_STANDBY]  = WAY(PAGE_RESIDENT) | WAY(PAGE_REMOTE) | WAY(PAGE_ZERO),
     [PAGE_REMOTE]   = WAY(PAGE_FETCHING) | WAY(PAGE_ZERO),
@@ -38,6 +42,7 @@ bool page_map_init(PageMap *map, uint32_t nr)
         .count[PAGE_ZERO] = nr,
         .probation = { .oldest = PAGE_NONE, .youngest = PAGE_NONE },
         .protected = { .oldest = PAGE_NONE, .youngest = PAGE_NONE },
+        .visited = { .oldest = PAGE_NONE, .youngest = PAGE_NONE },
     };
     return map->pages;
 }
@@ -55,6 +60,9 @@ uint64_t page_map_footprint(const PageMap *map)
 
 static PageList *list_of(PageMap *map, const Page *page)
 {
+    if (page_has(page, PAGE_VISITED)) {
+        return &map->visited;
+    }
     return page_has(page, PAGE_PROTECTED) ? &map->protected : &map->probation;
 }
 
@@ -131,6 +139,25 @@ void page_map_rotate(PageMap *map, uint32_t index)
     list_insert(map, index, PAGE_NONE);
 }
 
+void page_map_expose(PageMap *map, uint32_t index)
+{
+    Page *page = page_map_get(map, index);
+
+    assert(page->state == PAGE_RESIDENT);
+    list_unlink(map, index);
+    list_insert(map, index, list_of(map, page)->oldest);
+}
+
+void page_map_claim(PageMap *map, uint32_t index)
+{
+    Page *page = page_map_get(map, index);
+
+    assert(page->state == PAGE_RESIDENT && page_has(page, PAGE_VISITED));
+    list_unlink(map, index);
+    page->flags &= ~PAGE_VISITED;
+    list_insert(map, index, PAGE_NONE);
+}
+
 static bool on_same_list(PageMap *map, uint32_t a, uint32_t b)
 {
     return b < map->nr && map->pages[b].state == PAGE_RESIDENT &&
@@ -151,6 +178,11 @@ void page_map_join(PageMap *map, uint32_t index)
 
 static bool page_sane(const Page *page)
 {
+    if (page_has(page, PAGE_VISITED) &&
+        (page_has(page, PAGE_PROTECTED | PAGE_REFERENCED | PAGE_BLOCK) ||
+         page->state == PAGE_ZERO || page->state == PAGE_REMOTE)) {
+        return false;
+    }
     switch (page->state) {
     case PAGE_REMOTE:
         return page_has(page, PAGE_STORED) && !page_has(page, PAGE_BUSY) &&
@@ -164,7 +196,7 @@ static bool page_sane(const Page *page)
     }
 }
 
-static bool list_sane(const PageMap *map, const PageList *list, bool protected)
+static bool list_sane(const PageMap *map, const PageList *list, unsigned flag)
 {
     uint32_t prev = PAGE_NONE, n = 0;
 
@@ -172,7 +204,7 @@ static bool list_sane(const PageMap *map, const PageList *list, bool protected)
         const Page *page = &map->pages[i];
 
         if (page->state != PAGE_RESIDENT || page->prev != prev ||
-            page_has(page, PAGE_PROTECTED) != protected || ++n > list->nr) {
+            (page->flags & LIST_FLAGS) != flag || ++n > list->nr) {
             return false;
         }
         prev = i;
@@ -191,7 +223,9 @@ bool page_map_sane(const PageMap *map)
         count[map->pages[i].state]++;
     }
     return !memcmp(count, map->count, sizeof(count)) &&
-           list_sane(map, &map->probation, false) &&
-           list_sane(map, &map->protected, true) &&
-           map->probation.nr + map->protected.nr == count[PAGE_RESIDENT];
+           list_sane(map, &map->probation, 0) &&
+           list_sane(map, &map->protected, PAGE_PROTECTED) &&
+           list_sane(map, &map->visited, PAGE_VISITED) &&
+           map->probation.nr + map->protected.nr + map->visited.nr ==
+           count[PAGE_RESIDENT];
 }

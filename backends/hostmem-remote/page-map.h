@@ -14,7 +14,7 @@
  * its entry: there is no lock.  The states::
  *
  *     ZERO       nowhere; reads as zeros
- *     RESIDENT   mapped in the guest's RAM, on one of two lists
+ *     RESIDENT   mapped in the guest's RAM, on one of three lists
  *     STANDBY    taken out of the guest's RAM, content in a standby slot
  *     REMOTE     only in the store
  *     FETCHING   a get is under way
@@ -31,10 +31,10 @@
  *     STANDBY    REMOTE     evict.c            the store has it: dropped
  *     STANDBY    ZERO       evict.c            all zeros: dropped
  *     REMOTE     FETCHING   fetch.c            touched
- *     REMOTE     FETCHING   prefetch.c         likely to be touched soon
+ *     REMOTE     FETCHING   batches.c          likely to be touched soon
  *     FETCHING   RESIDENT   fetch.c            got, verified and placed
- *     FETCHING   RESIDENT   prefetch.c         the same, with its neighbours
- *     FETCHING   STANDBY    prefetch.c         got and verified: a probe
+ *     FETCHING   RESIDENT   batches.c          the same, with its neighbours
+ *     FETCHING   STANDBY    batches.c          got and verified: a probe
  *     FETCHING   REMOTE     fetch.c            the get failed
  *     FETCHING   ZERO       fetch.c            given back while under way
  *     RESIDENT   ZERO       discard.c          given back by the guest
@@ -43,6 +43,7 @@
  *     ZERO       SOURCE     arrival.c          not come yet when the VM runs
  *     SOURCE     RESIDENT   arrival.c          came and was placed
  *     SOURCE     ZERO       arrival.c          came, all zeros
+ *     ZERO       REMOTE     shard-handover.c   taken over from the source
  *
  * Beside the state, each page has flags that are true in any state:
  *
@@ -61,6 +62,11 @@
  *
  * PAGE_PROTECTED, PAGE_REFERENCED
  *     What replacement knows of the page's use: see replacement.h.
+ *
+ * PAGE_VISITED
+ *     Local for threads that only pass through, and for nobody else: see
+ *     replacement.h.  RESIDENT, STANDBY or FETCHING, and nothing is known of
+ *     the page's use.
  *
  * PAGE_PROBE, PAGE_BLOCK
  *     Fetched although nobody asked for it, and put in standby to see whether
@@ -94,9 +100,10 @@ enum {
     PAGE_REFERENCED = 1 << 4,
     PAGE_PROBE      = 1 << 5,
     PAGE_BLOCK      = 1 << 6,
+    PAGE_VISITED    = 1 << 7,
     /* What is void once the page has no content any more. */
     PAGE_HISTORY    = PAGE_PROTECTED | PAGE_REFERENCED | PAGE_PROBE |
-                      PAGE_BLOCK,
+                      PAGE_BLOCK | PAGE_VISITED,
 };
 
 /**
@@ -142,8 +149,9 @@ typedef struct PageList {
  * @pages: the entries; memory is populated as it is touched
  * @nr: how many
  * @count: pages in each state
- * @probation: RESIDENT pages without PAGE_PROTECTED
- * @protected: RESIDENT pages with it
+ * @probation: RESIDENT pages without either of these flags
+ * @protected: RESIDENT pages with PAGE_PROTECTED
+ * @visited: RESIDENT pages with PAGE_VISITED
  */
 typedef struct PageMap {
     Page *pages;
@@ -151,6 +159,7 @@ typedef struct PageMap {
     uint64_t count[PAGE_STATES];
     PageList probation;
     PageList protected;
+    PageList visited;
 } PageMap;
 
 /**
@@ -182,8 +191,7 @@ static inline Page *page_map_get(PageMap *map, uint32_t index)
  * @to: new state; the way must be in the table above
  *
  * The only place where a state changes.  Keeps the counters and the lists: a
- * page that becomes RESIDENT is the youngest of the one that PAGE_PROTECTED
- * says.
+ * page that becomes RESIDENT is the youngest of the one that its flags say.
  */
 void page_map_move(PageMap *map, uint32_t index, PageState to);
 
@@ -197,6 +205,12 @@ void page_map_rotate(PageMap *map, uint32_t index);
  *     list, it gets its place next to that one
  */
 void page_map_join(PageMap *map, uint32_t index);
+
+/** page_map_expose: make a RESIDENT page the oldest of its list */
+void page_map_expose(PageMap *map, uint32_t index);
+
+/** page_map_claim: a RESIDENT page is PAGE_VISITED no more, but on probation */
+void page_map_claim(PageMap *map, uint32_t index);
 
 static inline bool page_has(const Page *page, unsigned flag)
 {

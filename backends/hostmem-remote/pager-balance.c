@@ -19,7 +19,7 @@ static void shard_new_target(void *opaque)
 {
     RemoteShard *s = opaque;
 
-    budget_set_target(&s->budget, qatomic_read(&s->share));
+    shard_retarget(s);
     shard_kick(s);
 }
 
@@ -73,8 +73,7 @@ static bool look_at_shards(RemotePager *pager, BalanceShard *shards)
 
     for (unsigned i = 0; i < pager->nr_shards; i++) {
         RemoteShard *s = &pager->shards[i];
-        uint64_t fetched = qatomic_read(&s->stats.fetched) -
-                           qatomic_read(&s->stats.prefetched);
+        uint64_t fetched = qatomic_read(&s->stats.awaited);
 
         shards[i] = balance_shard(s);
         shards[i].fetched = fetched - s->balance_fetched;

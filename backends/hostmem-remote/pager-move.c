@@ -8,7 +8,7 @@
 #include "mirror-move.h"
 #include "qapi/error.h"
 #include "qemu/atomic.h"
-#include "shard.h"
+#include "shard-move.h"
 
 /**
  * struct PagerMove - a move
@@ -33,7 +33,7 @@ struct PagerMove {
 static bool attach_regions(RemotePager *pager, RemoteStore *to, Error **errp)
 {
     PagerMove *move = pager->move;
-    uint64_t nr_pages = pager->region->nr_pages;
+    uint64_t nr_pages = pager->size / REMOTE_STORE_PAGE_SIZE;
     QemuUUID uuid;
 
     /* Of its own: both stores may lead to the same server. */

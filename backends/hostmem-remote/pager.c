@@ -15,8 +15,10 @@
 #include "qemu/memalign.h"
 #include "qemu/units.h"
 #include "remote-memory/remote-memory.h"
+#include "batches.h"
+#include "ownership.h"
 #include "pagers.h"
-#include "shard.h"
+#include "prefetch.h"
 #include "system/system.h"
 #include "trace.h"
 #include "uffd-page.h"
@@ -71,12 +73,17 @@ static bool check_shards(const char *id, uint64_t size, unsigned nr_shards,
     return true;
 }
 
+uint64_t pager_min_cache_size(uint64_t size, unsigned nr_shards)
+{
+    return MIN((uint64_t)nr_shards * BUDGET_MIN_PAGES * REMOTE_STORE_PAGE_SIZE,
+               size);
+}
+
 bool pager_check_cache_size(const char *id, uint64_t size, unsigned nr_shards,
                             uint64_t cache_size, Error **errp)
 {
     ERRP_GUARD();
-    uint64_t least = MIN((uint64_t)nr_shards * BUDGET_MIN_PAGES *
-                         REMOTE_STORE_PAGE_SIZE, size);
+    uint64_t least = pager_min_cache_size(size, nr_shards);
 
     if (cache_size < least || cache_size > size ||
         cache_size % REMOTE_STORE_PAGE_SIZE) {
@@ -109,7 +116,7 @@ void pager_error(RemotePager *pager, RemoteMemoryOperation op,
     qemu_bh_schedule(pager->error_bh);
 }
 
-static bool pager_has_error(RemotePager *pager)
+bool pager_has_error(RemotePager *pager)
 {
     for (unsigned i = 0; i < pager->nr_shards; i++) {
         if (qatomic_read(&pager->shards[i].error)) {
@@ -193,7 +200,7 @@ static void shard_resize(void *opaque)
 {
     RemoteShard *s = opaque;
 
-    budget_set_target(&s->budget, qatomic_read(&s->share));
+    shard_retarget(s);
     s->resize_wanted = s->pager->resize_wanted;
     shard_kick(s);
 }
@@ -251,7 +258,7 @@ static void query_sizes(const RemoteShard *s, RemoteMemoryInfo *info)
     info->in_flight_size += (s->fetching + stale) * REMOTE_STORE_PAGE_SIZE;
     info->metadata_size += page_map_footprint(&s->map) +
                            standby_footprint(&s->standby) +
-                           prefetch_footprint(s);
+                           prefetch_footprint(s) + batches_footprint();
 }
 
 static void query_stats(const ShardStats *stats, RemoteMemoryInfo *info)
@@ -271,6 +278,7 @@ static void query_stats(const ShardStats *stats, RemoteMemoryInfo *info)
     info->prefetched_pages += stats->prefetched;
     info->prefetch_probes += stats->probes;
     info->prefetch_hits += stats->probe_hits;
+    info->visited_pages += stats->visited;
     info->errors += stats->errors;
     info->fault_time_ns += stats->fault_time_ns;
 }
@@ -281,7 +289,9 @@ static void query_shard(void *opaque)
 
     query_sizes(query->shard, query->info);
     query_stats(&query->shard->stats, query->info);
-    if (query->shard->error) {
+    if (query->shard->frozen) {
+        query->info->state = REMOTE_MEMORY_STATE_HANDOVER;
+    } else if (query->shard->error) {
         query->info->state = REMOTE_MEMORY_STATE_ERROR;
     } else if (budget_shrinking(&query->shard->budget) &&
                query->info->state == REMOTE_MEMORY_STATE_RUNNING) {
@@ -381,7 +391,8 @@ RemoteShard *pager_shard_of(const RemotePager *pager, uint64_t page,
 
 static void pager_stop(RemotePager *pager)
 {
-    bool release = !REMOTE_STORE_GET_CLASS(pager->store)->transient;
+    bool release = !REMOTE_STORE_GET_CLASS(pager->store)->transient &&
+                   pager->ownership == PAGER_OWNS;
     int64_t deadline;
 
     pager->stopped = true;
@@ -514,7 +525,11 @@ void pager_free(RemotePager *pager)
         shard_destroy(&pager->shards[i]);
     }
     pager_move_free(pager);
+    if (pager->region && pager->ownership != PAGER_OWNS) {
+        pager->region->left = true;
+    }
     remote_store_detach(pager->region);
+    g_free(pager->sent);
     qemu_bh_delete(pager->error_bh);
     qemu_bh_delete(pager->resize_bh);
     qemu_mutex_destroy(&pager->error_lock);

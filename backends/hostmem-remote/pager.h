@@ -80,6 +80,14 @@ struct RemotePager {
     bool error_told;
     bool stopped;
     PagerMove *move;        /* or NULL: see set-store.c */
+    /* With the BQL: see ownership.h and pager-handover.c. */
+    int ownership;          /* a PagerOwnership */
+    bool declined;
+    QemuUUID offer;
+    /* Of the migration thread, with the lock of the dirty bitmap. */
+    bool handing_over;
+    bool settled;
+    unsigned long *sent;
     BalanceTransfer transfer;
     QEMUTimer *balance_timer;
     RAMBlockNotifier ram_notifier;
@@ -99,6 +107,9 @@ struct RemotePager {
 
 /** pager_default_shards: how many a backend of @size bytes gets by itself */
 unsigned pager_default_shards(uint64_t size);
+
+/** pager_min_cache_size: the smallest cache of a backend of @size bytes */
+uint64_t pager_min_cache_size(uint64_t size, unsigned nr_shards);
 
 /**
  * pager_check_cache_size: can a backend have this cache?
@@ -139,6 +150,9 @@ void pager_free(RemotePager *pager);
  */
 bool pager_set_cache_size(RemotePager *pager, uint64_t cache_size,
                           Error **errp);
+
+/** pager_has_error: does a shard have to do without its store at the moment? */
+bool pager_has_error(RemotePager *pager);
 
 /**
  * pager_query: what query-remote-memory says

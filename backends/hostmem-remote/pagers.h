@@ -24,6 +24,9 @@ void pagers_remove(RemotePager *pager);
  */
 RemotePager *pagers_find(const RAMBlock *rb);
 
+/** pagers_any: are there pagers?  Any thread but a pager's */
+bool pagers_any(void);
+
 /**
  * pagers_foreach: do something with every pager
  * @fn: what to do; it may wait

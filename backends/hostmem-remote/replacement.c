@@ -7,6 +7,8 @@
 #include "qemu/osdep.h"
 #include "replacement.h"
 
+#define LISTS 3
+
 /* Of the resident pages, one in so many may be on probation. */
 #define PROBATION_DIVISOR 10
 
@@ -24,6 +26,29 @@
  */
 #define SOON_DIVISOR 2
 
+/*
+ * For visitors, one in so many pages of the cache: several streams of theirs,
+ * each with the window that is being used and the next (see prefetch.c), and
+ * as much again for pages that are nowhere.  For more than the threads of a
+ * migration there is no use.
+ */
+#define VISIT_DIVISOR 16
+#define VISIT_MAX 2048
+
+/* As the time of a drop: not soon before whatever comes now. */
+#define LONG_AGO (UINT32_MAX / 2)
+
+void replacement_visit(Replacement *r, bool visiting, uint32_t cache)
+{
+    r->room = visiting ? MIN(MAX(cache / VISIT_DIVISOR, 1), VISIT_MAX) : 0;
+}
+
+uint32_t replacement_visited_surplus(const Replacement *r, const PageMap *map)
+{
+    return map->visited.nr > r->room && r->in_vain < map->visited.nr
+           ? map->visited.nr - r->room : 0;
+}
+
 /* Who was refaulted keeps its place for another turn, if others can go. */
 static bool pass_over(PageMap *map)
 {
@@ -37,16 +62,29 @@ static bool pass_over(PageMap *map)
     return true;
 }
 
+/* The lists in turns, without those that are empty. */
+static PageList *list_in_turn(const Replacement *r, PageMap *map)
+{
+    PageList *lists[LISTS] = { &map->probation, &map->protected,
+                               &map->visited };
+    unsigned i = r->in_vain % LISTS;
+
+    for (int n = 1; n < LISTS && !lists[i]->nr; n++) {
+        i = (i + 1) % LISTS;
+    }
+    return lists[i];
+}
+
 static PageList *victim_list(Replacement *r, PageMap *map)
 {
     uint64_t resident = map->count[PAGE_RESIDENT];
 
-    if (!map->protected.nr || !map->probation.nr) {
-        return map->protected.nr ? &map->protected : &map->probation;
+    if (replacement_visited_surplus(r, map)) {
+        return &map->visited;
     }
-    if (r->in_vain >= resident) {
-        /* All of one list, perhaps: take turns. */
-        return r->in_vain % 2 ? &map->protected : &map->probation;
+    if (!map->protected.nr || !map->probation.nr || r->in_vain >= resident) {
+        /* If not one kind only: all of one list, perhaps, went in vain. */
+        return list_in_turn(r, map);
     }
     if (r->owed >= PROTECTED_TURN - 1 &&
         map->protected.nr > resident / PROTECTED_TURN) {
@@ -62,6 +100,9 @@ static PageList *victim_list(Replacement *r, PageMap *map)
 void replacement_evicted(Replacement *r, const Page *page, uint32_t nr)
 {
     r->in_vain = 0;
+    if (page_has(page, PAGE_VISITED)) {
+        return;
+    }
     if (page_has(page, PAGE_PROTECTED)) {
         r->owed = MAX(r->owed - (int32_t)(nr * (PROTECTED_TURN - 1)),
                       -OWED_MAX);
@@ -78,8 +119,8 @@ void replacement_skipped(Replacement *r, PageMap *map, uint32_t index)
 
 bool replacement_stuck(const Replacement *r, const PageMap *map)
 {
-    /* Once around, and then both lists in turns. */
-    return r->in_vain >= 3 * map->count[PAGE_RESIDENT];
+    /* Once around, and then all lists in turns. */
+    return r->in_vain >= (1 + LISTS) * map->count[PAGE_RESIDENT];
 }
 
 uint32_t replacement_victim(Replacement *r, PageMap *map)
@@ -101,8 +142,9 @@ void replacement_refaulted(Page *page)
 
 void replacement_dropped(Replacement *r, Page *page)
 {
-    page->flags &= ~(PAGE_PROTECTED | PAGE_REFERENCED);
-    page->dropped = r->drops++;
+    page->dropped = page_has(page, PAGE_VISITED) ? r->drops - LONG_AGO
+                                                 : r->drops++;
+    page->flags &= ~(PAGE_PROTECTED | PAGE_REFERENCED | PAGE_VISITED);
 }
 
 void replacement_fetched(Replacement *r, Page *page, uint32_t cache)

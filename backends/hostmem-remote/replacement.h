@@ -30,6 +30,16 @@
  * every sixteen others, so that what was used once does not stay for ever; and
  * who was refaulted since the last time is passed over once.
  *
+ * A thread that only passes through, such as one that sends all of memory
+ * elsewhere, says nothing of what the guest uses (see visitors.h).  What is
+ * local for such threads alone is on a third list, VISITED, from which pages go
+ * before any other, in the order in which they came.  As long as somebody
+ * visits, that list has a little room: what was fetched ahead has to stay until
+ * it is read.  A page of it that has not been written to needs no second
+ * chance, and is dropped without a time in standby.  Its coming and going
+ * counts neither as a drop nor as a use.  A page in standby that is visited
+ * becomes the oldest of the list that it was on: it is tried once more.
+ *
  * That is the scheme of 2Q (Johnson and Shasha, "2Q: a low overhead high
  * performance buffer management replacement algorithm", VLDB 1994) and S3-FIFO
  * (Yang et al., "FIFO queues are all you need for cache eviction", SOSP 2023)
@@ -48,12 +58,29 @@
  * @in_vain: victims in a row that could not go
  * @owed: pages on probation that went since it was last a protected one's turn;
  *     negative if more of these went
+ * @room: pages that are VISITED and need not go before others
  */
 typedef struct Replacement {
     uint32_t drops;
     uint32_t in_vain;
     int32_t owed;
+    uint32_t room;
 } Replacement;
+
+/**
+ * replacement_visit: have room for those who visit
+ * @r: the replacement
+ * @visiting: whether there is anybody
+ * @cache: the size of the cache, in pages
+ */
+void replacement_visit(Replacement *r, bool visiting, uint32_t cache);
+
+/**
+ * replacement_visited_surplus: VISITED pages that go before any other
+ *
+ * Returns: how many, or 0 if all of them have been tried in vain.
+ */
+uint32_t replacement_visited_surplus(const Replacement *r, const PageMap *map);
 
 /**
  * replacement_victim: the resident page that has to go next
@@ -85,7 +112,7 @@ void replacement_refaulted(Page *page);
 void replacement_dropped(Replacement *r, Page *page);
 
 /**
- * replacement_fetched: a REMOTE page is touched; before it moves
+ * replacement_fetched: a page that was REMOTE is touched; before it is RESIDENT
  * @r: the replacement
  * @page: the page
  * @cache: the size of the cache, in pages

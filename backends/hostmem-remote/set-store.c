@@ -1,45 +1,34 @@
 /*
  * remote-memory-set-store: the job
  *
- * It only looks after what the shards do: nothing of it is on the way of a
- * page.  The monitor may be waiting for a page itself, for a while.
+ * It only looks after what the shards do.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
 #include "qemu/osdep.h"
-#include "hostmem-remote.h"
+#include "backend-job.h"
 #include "qapi/error.h"
 #include "qapi/qapi-commands-remote-memory.h"
-#include "qemu/coroutine.h"
-#include "qemu/job.h"
-#include "qemu/main-loop.h"
-#include "qemu/timer.h"
-
-/* How often it looks. */
-#define LOOK_NS (20 * SCALE_MS)
-/* A store that fails for so long is not waited for. */
-#define PATIENCE_MS 10000
 
 /*
- * @backend: whose pages they are; a reference is held
- * @to: where they go; kept from being deleted
+ * @to: where the pages go; kept from being deleted
  * @to_id: its id
- * @done: progress that was told
- * @failing_since: since when a store fails, in ms, or 0
  */
 typedef struct SetStoreJob {
-    Job common;
-    HostMemoryBackendRemote *backend;
+    BackendJob base;
     RemoteStore *to;
     char *to_id;
-    uint64_t done;
-    int64_t failing_since;
 } SetStoreJob;
 
 static RemotePager *job_pager(SetStoreJob *job)
 {
-    return job->backend->pager;
+    return backend_job_pager(&job->base);
+}
+
+static bool is_cancelled(SetStoreJob *job)
+{
+    return backend_job_cancelled(&job->base);
 }
 
 /* Progress that goes back, because pages are given up, is not told. */
@@ -48,33 +37,14 @@ static void tell_progress(SetStoreJob *job)
     uint64_t done, all;
 
     pager_move_progress(job_pager(job), &done, &all);
-    if (done > job->done) {
-        job_progress_update(&job->common, done - job->done);
-        job->done = done;
-    }
-    job_progress_set_remaining(&job->common, MAX(all, job->done) - job->done);
-}
-
-static int64_t now_ms(void)
-{
-    return qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
+    backend_job_progress(&job->base, done, all);
 }
 
 /* Has a store failed for too long? */
 static bool out_of_patience(SetStoreJob *job, RemoteStore **store)
 {
     *store = pager_move_failing(job_pager(job));
-    if (!*store) {
-        job->failing_since = 0;
-    } else if (!job->failing_since) {
-        job->failing_since = now_ms();
-    }
-    return *store && now_ms() - job->failing_since >= PATIENCE_MS;
-}
-
-static void coroutine_fn look_later(void)
-{
-    qemu_co_sleep_ns(QEMU_CLOCK_REALTIME, LOOK_NS);
+    return backend_job_out_of_patience(&job->base, *store);
 }
 
 /*
@@ -108,7 +78,7 @@ static bool coroutine_fn copy(SetStoreJob *job, Error **errp)
     while (!pager->stopped) {
         bool late = out_of_patience(job, &failing);
 
-        if (!turned && (late || job_cancel_requested(&job->common))) {
+        if (!turned && (late || is_cancelled(job))) {
             turned = turn_back(job, late ? failing : NULL, errp);
         }
         state = pager_move_state(pager);
@@ -121,13 +91,12 @@ static bool coroutine_fn copy(SetStoreJob *job, Error **errp)
         if (state == PAGER_MOVE_COPIED) {
             return true;
         }
-        look_later();
+        backend_job_look_later();
     }
     error_free(*errp);
     *errp = NULL;
     if (pager->stopped) {
-        error_setg(errp, "memory backend '%s' is not in use any more",
-                   pager->id);
+        backend_job_stopped(&job->base, errp);
     } else {
         error_setg(errp, "store '%s' does not answer: pages are in both "
                    "stores, and remain so", remote_store_id(failing));
@@ -148,11 +117,11 @@ static void coroutine_fn empty(SetStoreJob *job)
     pager_move_empty(pager);
     while (!pager->stopped &&
            pager_move_state(pager) != PAGER_MOVE_EMPTIED &&
-           !out_of_patience(job, &failing) && now_ms() < end) {
-        if (job_cancel_requested(&job->common)) {
-            end = MIN(end, now_ms() + PATIENCE_MS);
+           !out_of_patience(job, &failing) && backend_job_now_ms() < end) {
+        if (is_cancelled(job)) {
+            end = MIN(end, backend_job_now_ms() + BACKEND_JOB_PATIENCE_MS);
         }
-        look_later();
+        backend_job_look_later();
     }
 }
 
@@ -162,7 +131,7 @@ static void coroutine_fn leave(SetStoreJob *job)
 
     do {
         pager_move_leave(pager);
-        look_later();
+        backend_job_look_later();
     } while (!pager->stopped && pager_move_state(pager) != PAGER_MOVE_LEFT);
     if (!pager->stopped) {
         pager_move_end(pager);
@@ -172,7 +141,7 @@ static void coroutine_fn leave(SetStoreJob *job)
 static int coroutine_fn set_store_run(Job *common, Error **errp)
 {
     ERRP_GUARD();
-    SetStoreJob *job = container_of(common, SetStoreJob, common);
+    SetStoreJob *job = container_of(common, SetStoreJob, base.common);
 
     if (!copy(job, errp)) {
         return -EIO;
@@ -181,7 +150,7 @@ static int coroutine_fn set_store_run(Job *common, Error **errp)
     empty(job);
     leave(job);
     if (job_pager(job)->store == job->to) {
-        remote_backend_set_store(job->backend, job->to_id,
+        remote_backend_set_store(job->base.backend, job->to_id,
                                  g_steal_pointer(&job->to));
         return 0;
     }
@@ -197,11 +166,11 @@ static bool set_store_cancel(Job *job, bool force)
 /* Nothing is in use any more; the job's result is, until it is dismissed. */
 static void set_store_clean(Job *common)
 {
-    SetStoreJob *job = container_of(common, SetStoreJob, common);
+    SetStoreJob *job = container_of(common, SetStoreJob, base.common);
 
-    job->backend->moving = false;
+    job->base.backend->moving = false;
     remote_store_unuse(job->to);
-    object_unref(OBJECT(job->backend));
+    backend_job_clean(&job->base);
     g_free(job->to_id);
 }
 
@@ -216,13 +185,9 @@ static const JobDriver set_store_driver = {
 static SetStoreJob *job_new(HostMemoryBackendRemote *m, RemoteStore *to,
                             const char *store, const char *job_id, Error **errp)
 {
-    SetStoreJob *job = job_create(job_id, &set_store_driver, NULL,
-                                  qemu_get_aio_context(),
-                                  JOB_MANUAL_DISMISS, NULL, NULL, errp);
+    SetStoreJob *job = backend_job_new(m, job_id, &set_store_driver, errp);
 
     if (job) {
-        job->backend = m;
-        object_ref(OBJECT(m));
         job->to = to;
         job->to_id = g_strdup(store);
         m->moving = true;
@@ -255,9 +220,9 @@ void qmp_remote_memory_set_store(const char *id, const char *store,
         return;
     }
     if (!pager_move_start(m->pager, to, errp)) {
-        set_store_clean(&job->common);
-        job_early_fail(&job->common);
+        set_store_clean(&job->base.common);
+        job_early_fail(&job->base.common);
         return;
     }
-    job_start(&job->common);
+    job_start(&job->base.common);
 }

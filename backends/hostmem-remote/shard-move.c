@@ -13,7 +13,7 @@
 
 #include "qemu/osdep.h"
 #include "mirror-move.h"
-#include "shard.h"
+#include "shard-move.h"
 
 /* For a mirror: what the store has by way of this shard. */
 static bool known(void *opaque, uint64_t store_page, bool *stored,

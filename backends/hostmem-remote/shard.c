@@ -7,13 +7,14 @@
 #include "qemu/osdep.h"
 #include "arrival.h"
 #include "handoff.h"
+#include "prefetch.h"
 #include "qapi/error.h"
 #include "qemu/error-report.h"
 #include "qemu/host-utils.h"
 #include "qemu/madvise.h"
 #include "qemu/memalign.h"
 #include "qemu/userfaultfd.h"
-#include "shard.h"
+#include "shard-warm.h"
 #include "sparse.h"
 #include "trace.h"
 #include "uffd-page.h"
@@ -24,9 +25,6 @@
  */
 #define STANDBY_DIVISOR 3
 #define STANDBY_MIN_SLOTS 64
-
-/* How often the main thread looks whether requests have ended. */
-#define RELEASE_POLL_US 500
 
 uint8_t *shard_host(const RemoteShard *s, uint32_t index)
 {
@@ -77,6 +75,9 @@ ShardRequest *shard_request_get(RemoteShard *s, ShardRequestList *idle,
     r->page = index;
     r->req.page = shard_store_page(s, index);
     shard_in_flight(s, 1);
+    if (r->req.op != REMOTE_STORE_GET) {
+        qatomic_set(&s->writing, s->writing + 1);
+    }
     return r;
 }
 
@@ -86,6 +87,9 @@ void shard_request_put(RemoteShard *s, ShardRequestList *idle,
     g_free(r->req.reason);
     r->req.reason = NULL;
     QSLIST_INSERT_HEAD(idle, r, next);
+    if (r->req.op != REMOTE_STORE_GET) {
+        qatomic_set(&s->writing, s->writing - 1);
+    }
     shard_in_flight(s, -1);
 }
 
@@ -174,7 +178,10 @@ static bool shard_work(RemoteShard *s)
     again |= shard_let_in(s);
     again |= prefetch_run(s);
     again |= shard_let_in(s);
+    again |= warm_run(s);
+    again |= shard_let_in(s);
     writeback_run(s);
+    flush_run(s);
     return again;
 }
 
@@ -203,6 +210,19 @@ void shard_kick(RemoteShard *s)
     if (s->service_bh) {
         qemu_bh_schedule(s->service_bh);
     }
+}
+
+void shard_retarget(RemoteShard *s)
+{
+    uint32_t share = qatomic_read(&s->share);
+    uint32_t squeeze = qatomic_read(&s->squeeze);
+
+    if (s->frozen) {
+        budget_open(&s->budget);
+    } else {
+        budget_set_target(&s->budget, squeeze ? MIN(share, squeeze) : share);
+    }
+    shard_kick(s);
 }
 
 static void shard_again(void *opaque)
@@ -421,7 +441,7 @@ bool shard_start(RemoteShard *s, IOThread *iothread, ThreadContext *context,
     recovery_init(s);
     writeback_init(s);
     if (!page_map_init(&s->map, pages) || !sweep_init(s) || !fetch_init(s) ||
-        !prefetch_init(s)) {
+        !batches_init(s) || !prefetch_init(s)) {
         error_setg(errp, "memory backend '%s': no memory for the page map",
                    pager->id);
         return false;
@@ -475,7 +495,7 @@ static void shard_release_end(void *opaque)
 static void shard_wait_in_flight(RemoteShard *s)
 {
     while (qatomic_read(&s->in_flight)) {
-        g_usleep(RELEASE_POLL_US);
+        g_usleep(SHARD_POLL_US);
     }
 }
 
@@ -499,9 +519,7 @@ void shard_stop(RemoteShard *s, bool release)
     }
     shard_call(s, shard_quiesce, s);
     shard_wait_in_flight(s);
-    if (release) {
-        shard_call(s, shard_release, s);
-    }
+    shard_call(s, release ? shard_release : shard_release_end, s);
 }
 
 void shard_close(RemoteShard *s, int64_t deadline)
@@ -512,7 +530,7 @@ void shard_close(RemoteShard *s, int64_t deadline)
     s->started = false;
     while (qatomic_read(&s->nr_garbage) &&
            g_get_monotonic_time() < deadline) {
-        g_usleep(RELEASE_POLL_US);
+        g_usleep(SHARD_POLL_US);
     }
     shard_call(s, shard_release_end, s);
     shard_wait_in_flight(s);
@@ -537,6 +555,7 @@ void shard_destroy(RemoteShard *s)
     sparse_free(s->standby_mem,
                 (size_t)s->standby.capacity * REMOTE_STORE_PAGE_SIZE);
     qemu_vfree(s->fetch_mem);
+    batches_destroy(s);
     prefetch_destroy(s);
     standby_destroy(&s->standby);
     page_map_destroy(&s->map);

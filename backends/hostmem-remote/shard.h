@@ -19,7 +19,9 @@
 
 typedef struct Arrivals Arrivals;
 typedef struct Batch Batch;
+typedef struct Batches Batches;
 typedef struct Prefetch Prefetch;
+typedef struct ShardWarm ShardWarm;
 
 /**
  * DOC: Shards
@@ -32,7 +34,8 @@ typedef struct Prefetch Prefetch;
  *                |                       |
  *                |          placed <-----+
  *                +-------> arrival.c  --> source of a migration
- *                +-------> prefetch.c ahead of need --> store
+ *                +-------> prefetch.c ahead of need --> batches.c --> store
+ *                +-------> shard-warm.c what was local once --> batches.c
  *                +-------> evict.c --> writeback.c --> store
  *                |            |
  *                |            +--> drop
@@ -40,6 +43,7 @@ typedef struct Prefetch Prefetch;
  *                +-------> discard.c pages that the guest gives back
  *                +-------> recovery.c what the store refuses: wait, retry,
  *                |                   stop the VM
+ *                +-------> flush.c   is all written?
  *                +-------> shard-move.c the way into another store
  *
  * Rules of the shard's thread: it takes neither the BQL nor a lock that a
@@ -60,11 +64,15 @@ typedef struct Prefetch Prefetch;
 #define SHARD_PUTS 64
 #define SHARD_DISCARDS 64
 
+/* How often other threads look for what they wait for, in us. */
+#define SHARD_POLL_US 500
+
 /**
  * struct Waiter - a thread that waits for a page
  * @page: for which
  * @tid: who, as in gettid(2)
  * @write: whether it wants to write
+ * @visitor: whether it only passes through
  * @since: when its fault was seen, in ns
  * @next: in one of the shard's lists
  */
@@ -72,6 +80,7 @@ typedef struct Waiter {
     uint32_t page;
     uint32_t tid;
     bool write;
+    bool visitor;
     int64_t since;
     QTAILQ_ENTRY(Waiter) next;
 } Waiter;
@@ -85,7 +94,7 @@ typedef QTAILQ_HEAD(, Waiter) WaiterList;
  * @page: index of the page within the shard
  * @slot: (put) the standby slot that is read
  * @hash: (put) hash of its content
- * @batch: (background get) what it is part of; see prefetch.c
+ * @batch: (background get) what it is part of; see batches.h
  * @next: in a list of idle requests
  */
 typedef struct ShardRequest {
@@ -111,6 +120,8 @@ typedef struct ShardStats {
     uint64_t zero_fills;
     uint64_t fetched;
     uint64_t received;
+    uint64_t awaited;       /* of these: the guest waited; see balance.h */
+    uint64_t visited;       /* of these: for visitors only */
     uint64_t written;
     uint64_t evicted;
     uint64_t clean_drops;
@@ -154,6 +165,7 @@ struct QEMU_ALIGNED(REMOTE_STORE_ALIGN) RemoteShard {
     Budget budget;
     Replacement replacement;
     Prefetch *prefetch;
+    Batches *batches;
     ShardStats stats;
 
     /* Shard thread only: events read and not handled yet. */
@@ -174,13 +186,23 @@ struct QEMU_ALIGNED(REMOTE_STORE_ALIGN) RemoteShard {
     uint32_t fetching;      /* pages, and of those: */
     uint32_t prefetching;
     uint32_t in_flight;     /* read by the main thread */
+    uint32_t writing;       /* puts and discards of these; likewise */
     RemoteStoreRequest *batch[SHARD_FETCHES];
     unsigned nr_batch;
     bool lingered;          /* somebody may have faulted meanwhile */
     bool stopping;
+    bool frozen;            /* see shard_freeze() */
 
     /* Shard thread only: see arrival.h.  NULL but in an incoming postcopy. */
     Arrivals *arrivals;
+
+    /* While it warms up, or NULL; see shard-warm.h for who may look. */
+    ShardWarm *warm;
+
+    /* Shard thread only: see flush.c. */
+    uint64_t flush_from;
+    uint64_t flush_to;
+    uint64_t flush_left;    /* read by the main thread */
 
     /* Shard thread only: see sweep.c. */
     unsigned long *garbage;
@@ -204,6 +226,8 @@ struct QEMU_ALIGNED(REMOTE_STORE_ALIGN) RemoteShard {
     uint64_t balance_fetched;
     /* Set by the main thread, read by the shard's: its part of the cache. */
     uint32_t share;
+    /* Set by a migration thread, likewise: no more than that; or 0. */
+    uint32_t squeeze;
     /* Shard thread only: number of the last resize that was asked for... */
     unsigned resize_wanted;
     /* ... and of the last one that is reached; read by the main thread. */
@@ -269,6 +293,9 @@ void shard_call(RemoteShard *s, QEMUBHFunc *fn, void *opaque);
 /** shard_kick: do what can be done now, soon.  Any thread */
 void shard_kick(RemoteShard *s);
 
+/** shard_retarget: take over a new target for local memory.  Shard thread */
+void shard_retarget(RemoteShard *s);
+
 /** shard_look_again: do so after @ms milliseconds.  Shard thread */
 void shard_look_again(RemoteShard *s, int ms);
 
@@ -313,6 +340,12 @@ static inline bool shard_stripe_begins(const RemoteShard *s, uint32_t index)
 static inline void shard_count(uint64_t *counter, uint64_t n)
 {
     qatomic_set(counter, *counter + n);
+}
+
+/** shard_take: use one more page.  Returns: false if there is no room */
+static inline bool shard_take(RemoteShard *s, bool visitor)
+{
+    return visitor ? budget_visit(&s->budget) : budget_take(&s->budget);
 }
 
 /** shard_flushed: all CPUs that run the guest were told to forget an address */
@@ -364,12 +397,18 @@ void fault_waiters_free(RemoteShard *s);
 /** fetch_init: make the buffers.  Returns: false without memory */
 bool fetch_init(RemoteShard *s);
 
+/** fetch_for: a page is fetched for the guest, or for a visitor */
+void fetch_for(RemoteShard *s, uint32_t index, bool visitor);
+
 /**
  * fetch_start: get a REMOTE page, with the next fetch_submit()
+ * @s: the shard
+ * @index: the page
+ * @visitor: whether it is for visitors only, so far
  *
  * Returns: false if there is no room for it now.
  */
-bool fetch_start(RemoteShard *s, uint32_t index);
+bool fetch_start(RemoteShard *s, uint32_t index, bool visitor);
 
 /**
  * fetch_verify: is what came what was put?
@@ -383,53 +422,11 @@ bool fetch_verify(RemoteShard *s, ShardRequest *r);
 /** fetch_settle: verify and place what came, or see to it that nothing did */
 void fetch_settle(RemoteShard *s, ShardRequest *r);
 
+/** fetch_count: a page was fetched and placed */
+void fetch_count(RemoteShard *s, uint32_t index);
+
 /** fetch_submit: hand the fetches that were started to the store */
 void fetch_submit(RemoteShard *s);
-
-/* prefetch.c */
-
-/** prefetch_init: make the buffers.  Returns: false without memory */
-bool prefetch_init(RemoteShard *s);
-
-/** prefetch_destroy: undo prefetch_init() */
-void prefetch_destroy(RemoteShard *s);
-
-/** prefetch_footprint: bytes reserved, if all of them were touched */
-uint64_t prefetch_footprint(const RemoteShard *s);
-
-/** prefetch_set_mode: from now on */
-void prefetch_set_mode(RemoteShard *s, RemoteMemoryPrefetch mode);
-
-/**
- * prefetch_fault: learn from a fault, and plan
- * @s: the shard
- * @index: the page
- * @tid: the thread
- * @was: where the page was
- */
-void prefetch_fault(RemoteShard *s, uint32_t index, uint32_t tid,
-                    PageState was);
-
-/**
- * prefetch_wanted: somebody asks for a page that is FETCHING
- *
- * Returns: whether it had come, and waited for others to be placed with: it is
- * FETCHING no more.
- */
-bool prefetch_wanted(RemoteShard *s, uint32_t index);
-
-/** prefetch_used: a probe was touched; before it moves */
-void prefetch_used(RemoteShard *s, uint32_t index);
-
-/** prefetch_dropped: a page is dropped: if it is a probe, it was not used */
-void prefetch_dropped(RemoteShard *s, uint32_t index);
-
-/**
- * prefetch_run: fetch some of what is planned, if there is room
- *
- * Returns: whether to call again soon.
- */
-bool prefetch_run(RemoteShard *s);
 
 /* evict.c */
 
@@ -452,8 +449,34 @@ bool evict_stuck(const RemoteShard *s);
 /** writeback_init: fill the list of idle puts */
 void writeback_init(RemoteShard *s);
 
+/**
+ * writeback_examine: must this be put?
+ * @page: a page on its way out
+ * @mem: its content
+ * @hash: set to the hash of that, unless it is all zeros
+ *
+ * Returns: SLOT_ZERO or SLOT_CLEAN if not, SLOT_DIRTY if so.
+ */
+SlotState writeback_examine(const Page *page, const void *mem, uint64_t *hash);
+
+/** writeback_spared: count a page that need not be put, and why */
+void writeback_spared(RemoteShard *s, SlotState content);
+
 /** writeback_run: examine DIRTY slots, and write those that must be */
 void writeback_run(RemoteShard *s);
+
+/* flush.c */
+
+/**
+ * flush_begin: notice when what is in standby now has been written
+ * @s: the shard; its @flush_left is how many slots are left
+ *
+ * Main thread.
+ */
+void flush_begin(RemoteShard *s);
+
+/** flush_run: look how far that is */
+void flush_run(RemoteShard *s);
 
 /* sweep.c */
 
@@ -507,30 +530,6 @@ static inline void shard_in_flight(RemoteShard *s, int nr)
 
 /** shard_idle_run: do what waits for the end of all requests, if that is now */
 void shard_idle_run(RemoteShard *s);
-
-/**
- * shard_mirror: let requests go to a mirror, soon
- * @s: the shard; its @mirrored says when it is so
- * @mirror: a queue for mirror_move_adopt(), which is the shard's from now on
- *
- * Main thread.
- */
-void shard_mirror(RemoteShard *s, RemoteStoreQueue *mirror);
-
-/** shard_mirror_retire: empty the copy that is not @keep.  Main thread */
-void shard_mirror_retire(RemoteShard *s, unsigned keep);
-
-/** shard_mirror_pause: begin to rebuild no more pages.  Main thread */
-void shard_mirror_pause(RemoteShard *s);
-
-/**
- * shard_unmirror: let requests go to the copy that is to be kept, soon
- * @s: the shard, whose mirror is paused and not busy; its @mirror_kept says
- *     when it is so, or that it cannot be
- *
- * Main thread.
- */
-void shard_unmirror(RemoteShard *s);
 
 /* recovery.c */
 

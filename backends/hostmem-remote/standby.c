@@ -87,6 +87,20 @@ bool standby_next_dirty(Standby *ring, uint32_t *index)
     return false;
 }
 
+bool standby_written(const Standby *ring, uint64_t *from, uint64_t to)
+{
+    *from = MIN(MAX(*from, ring->tail), to);
+    while (*from < to) {
+        SlotState state = ring->slots[standby_index(ring, *from)].state;
+
+        if (state == SLOT_DIRTY || state == SLOT_BUSY) {
+            return false;
+        }
+        (*from)++;
+    }
+    return true;
+}
+
 uint32_t standby_run(const Standby *ring, uint32_t max, uint32_t *first)
 {
     uint32_t limit = MIN(ring->head - ring->tail,

@@ -125,6 +125,17 @@ void standby_set(Standby *ring, uint32_t index, SlotState to);
 bool standby_next_dirty(Standby *ring, uint32_t *index);
 
 /**
+ * standby_written: is nothing left that only the ring has?
+ * @ring: the ring
+ * @from: first position in question; moved on to the first that is not written
+ * @to: position up to which
+ *
+ * To be asked again until it is so: no position is looked at more often than
+ * that, since what is neither DIRTY nor BUSY remains so.
+ */
+bool standby_written(const Standby *ring, uint64_t *from, uint64_t to);
+
+/**
  * standby_run: find what can be dropped in one go
  * @ring: the ring
  * @max: most slots with memory to drop

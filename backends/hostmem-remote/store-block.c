@@ -19,7 +19,8 @@
 #include "qapi/error.h"
 #include "qapi/visitor.h"
 #include "block/block_int.h"
-#include "qemu/bitops.h"
+#include "qemu/bitmap.h"
+#include "qemu/bswap.h"
 #include "qemu/module.h"
 #include "sparse.h"
 #include "store-block.h"
@@ -32,6 +33,32 @@
 static uint64_t present_size(uint64_t nr_pages)
 {
     return BITS_TO_LONGS(nr_pages) * sizeof(unsigned long);
+}
+
+/* Take a certain range.  Returns: whether it was free. */
+static bool take_range_at(RemoteStoreBlock *sb, BlockRegion *region,
+                          uint64_t first)
+{
+    BlockRegion *before = NULL, *r;
+
+    QLIST_FOREACH(r, &sb->regions, next) {
+        if (r->first >= first) {
+            break;
+        }
+        before = r;
+    }
+    if ((before && before->first + before->nr_pages > first) ||
+        first > sb->nr_pages || region->nr_pages > sb->nr_pages - first ||
+        (r && r->first < first + region->nr_pages)) {
+        return false;
+    }
+    region->first = first;
+    if (before) {
+        QLIST_INSERT_AFTER(before, region, next);
+    } else {
+        QLIST_INSERT_HEAD(&sb->regions, region, next);
+    }
+    return true;
 }
 
 /*
@@ -67,44 +94,164 @@ static bool take_range(RemoteStoreBlock *sb, BlockRegion *region,
     return true;
 }
 
-static bool sb_attach(RemoteStoreRegion *region, Error **errp)
+static bool region_new_range(RemoteStoreRegion *region, Error **errp)
 {
     ERRP_GUARD();
     RemoteStoreBlock *sb = REMOTE_STORE_BLOCK(region->store);
-    BlockRegion *r = g_new0(BlockRegion, 1);
     uint64_t largest;
 
-    r->nr_pages = region->nr_pages;
-    if (!take_range(sb, r, &largest)) {
-        error_setg(errp, "store '%s': block node '%s' has no room for %" PRIu64
-                   " bytes: the largest part that is free has %" PRIu64,
-                   remote_store_id(region->store), sb->node_name,
-                   region->nr_pages * REMOTE_STORE_PAGE_SIZE,
-                   largest * REMOTE_STORE_PAGE_SIZE);
-        error_append_hint(errp, "The node has to be as large as all memory "
-                          "backends that use it, together.\n");
-        g_free(r);
+    if (take_range(sb, region->opaque, &largest)) {
+        return true;
+    }
+    error_setg(errp, "store '%s': block node '%s' has no room for %" PRIu64
+               " bytes: the largest part that is free has %" PRIu64,
+               remote_store_id(region->store), sb->node_name,
+               (region->nr_pages - region->nr_marks) * REMOTE_STORE_PAGE_SIZE,
+               largest * REMOTE_STORE_PAGE_SIZE);
+    error_append_hint(errp, "The node has to be as large as all memory "
+                      "backends that use it, together.\n");
+    return false;
+}
+
+/* What another process needs; followed by @present, in little endian order. */
+typedef struct QEMU_PACKED SavedRegion {
+    uint64_t first;
+    uint64_t marks;
+} SavedRegion;
+
+/* Another process cannot see pages that are where tables say. */
+static bool check_format(RemoteStoreBlock *sb, Error **errp)
+{
+    ERRP_GUARD();
+    BlockDriver *drv = blk_bs(sb->blk)->drv;
+
+    if (!drv->is_format || !strcmp(drv->format_name, "raw")) {
+        return true;
+    }
+    error_setg(errp, "store '%s': the pages of block node '%s' cannot be "
+               "handed over, since format '%s' has tables of its own",
+               remote_store_id(&sb->parent_obj), sb->node_name,
+               drv->format_name);
+    error_append_hint(errp, "Use a raw node, or migrate without the "
+                      "capability remote-memory.\n");
+    return false;
+}
+
+/* Room for marks is taken when it is needed, so that others can do without. */
+static bool region_new_marks(RemoteStoreRegion *region, Error **errp)
+{
+    ERRP_GUARD();
+    RemoteStoreBlock *sb = REMOTE_STORE_BLOCK(region->store);
+    BlockRegion *r = region->opaque, *marks;
+    uint64_t largest;
+
+    if (r->marks) {
+        return true;
+    }
+    marks = g_new0(BlockRegion, 1);
+    marks->nr_pages = region->nr_marks;
+    if (!take_range(sb, marks, &largest)) {
+        error_setg(errp, "store '%s': block node '%s' has no room to note to "
+                   "whom pages are handed over",
+                   remote_store_id(region->store), sb->node_name);
+        error_append_hint(errp, "It has to be larger by %d bytes for each "
+                          "memory backend.\n",
+                          REMOTE_STORE_MARKS * REMOTE_STORE_PAGE_SIZE);
+        g_free(marks);
         return false;
     }
-    r->present = sparse_new(present_size(r->nr_pages));
-    if (!r->present) {
-        error_setg_errno(errp, errno, "store '%s': cannot reserve a table of "
-                         "pages", remote_store_id(region->store));
-        QLIST_REMOVE(r, next);
-        g_free(r);
-        return false;
-    }
-    region->opaque = r;
+    r->marks = marks;
     return true;
+}
+
+static bool sb_save(RemoteStoreRegion *region, GByteArray *state, Error **errp)
+{
+    BlockRegion *r = region->opaque;
+    g_autofree unsigned long *present = NULL;
+    SavedRegion saved;
+
+    if (!check_format(REMOTE_STORE_BLOCK(region->store), errp) ||
+        !region_new_marks(region, errp)) {
+        return false;
+    }
+    if (state) {
+        saved.first = cpu_to_be64(r->first);
+        saved.marks = cpu_to_be64(r->marks->first);
+        present = bitmap_new(region->nr_pages);
+        bitmap_to_le(present, r->present, region->nr_pages);
+        g_byte_array_append(state, (uint8_t *)&saved, sizeof(saved));
+        g_byte_array_append(state, (uint8_t *)present,
+                            present_size(region->nr_pages));
+    }
+    return true;
+}
+
+static void give_range_back(BlockRegion *r)
+{
+    QLIST_REMOVE(r, next);
+    g_free(r);
+}
+
+static bool region_old_range(RemoteStoreRegion *region, Error **errp)
+{
+    RemoteStoreBlock *sb = REMOTE_STORE_BLOCK(region->store);
+    const GByteArray *state = region->inherited;
+    BlockRegion *r = region->opaque;
+    SavedRegion saved;
+
+    r->marks = g_new0(BlockRegion, 1);
+    r->marks->nr_pages = region->nr_marks;
+    if (state->len == sizeof(saved) + present_size(region->nr_pages)) {
+        memcpy(&saved, state->data, sizeof(saved));
+        if (take_range_at(sb, r, be64_to_cpu(saved.first))) {
+            if (take_range_at(sb, r->marks, be64_to_cpu(saved.marks))) {
+                return true;
+            }
+            QLIST_REMOVE(r, next);
+        }
+    }
+    g_free(r->marks);
+    error_setg(errp, "store '%s': block node '%s' has no room where the source "
+               "of the migration has its pages",
+               remote_store_id(region->store), sb->node_name);
+    return false;
 }
 
 static void sb_detach(RemoteStoreRegion *region)
 {
     BlockRegion *r = region->opaque;
 
-    QLIST_REMOVE(r, next);
-    sparse_free(r->present, present_size(r->nr_pages));
-    g_free(r);
+    if (r->marks) {
+        give_range_back(r->marks);
+    }
+    sparse_free(r->present, present_size(region->nr_pages));
+    give_range_back(r);
+}
+
+static bool sb_attach(RemoteStoreRegion *region, Error **errp)
+{
+    BlockRegion *r = g_new0(BlockRegion, 1);
+
+    region->opaque = r;
+    r->nr_pages = region->nr_pages - region->nr_marks;
+    if (!(region->inherited ? region_old_range(region, errp)
+                            : region_new_range(region, errp))) {
+        g_free(r);
+        return false;
+    }
+    r->present = sparse_new(present_size(region->nr_pages));
+    if (!r->present) {
+        error_setg_errno(errp, errno, "store '%s': cannot reserve a table of "
+                         "pages", remote_store_id(region->store));
+        sb_detach(region);
+        return false;
+    }
+    if (region->inherited) {
+        bitmap_from_le(r->present, (const unsigned long *)
+                       (region->inherited->data + sizeof(SavedRegion)),
+                       region->nr_pages);
+    }
+    return true;
 }
 
 /* The object */
@@ -270,6 +417,7 @@ static void sb_class_init(ObjectClass *oc, void *data)
     rsc->start = sb_start;
     rsc->capacity = sb_capacity;
     rsc->attach = sb_attach;
+    rsc->save = sb_save;
     rsc->detach = sb_detach;
     rsc->open = block_queue_open;
     rsc->submit = block_queue_submit;

@@ -17,14 +17,16 @@ OBJECT_DECLARE_SIMPLE_TYPE(RemoteStoreBlock, REMOTE_STORE_BLOCK)
 /**
  * struct BlockRegion - a region's place on the node
  * @first: its first page on the node
- * @nr_pages: how many
- * @present: bitmap of the pages that were put
+ * @nr_pages: how many, without marks
+ * @present: bitmap of the pages that were put, marks behind the others
+ * @marks: where its marks are, or %NULL as long as there need be none
  * @next: in order of @first
  */
 typedef struct BlockRegion {
     uint64_t first;
     uint64_t nr_pages;
     unsigned long *present;
+    struct BlockRegion *marks;
     QLIST_ENTRY(BlockRegion) next;
 } BlockRegion;
 

@@ -10,6 +10,7 @@
 #include "qapi/util.h"
 #include "qapi/visitor.h"
 #include "qemu/atomic.h"
+#include "qemu/bswap.h"
 #include "qemu/module.h"
 #include "qom/object_interfaces.h"
 #include "memcached-lane.h"
@@ -56,6 +57,63 @@ static void region_free(RemoteStoreRegion *region)
     g_free(r);
 }
 
+/* A new namespace, in which each server has a mark. */
+static bool region_mark(RemoteStoreRegion *region, Error **errp)
+{
+    RemoteStoreMemcached *mc = REMOTE_STORE_MEMCACHED(region->store);
+    McRegion *r = region->opaque;
+
+    for (size_t i = 0; i < mc->nr_servers; i++) {
+        if (!mc_server_put_mark(&mc->servers[i],
+                                remote_store_id(region->store), &r->mark,
+                                errp)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* What another process needs: how many servers, and the generations. */
+static bool mc_save(RemoteStoreRegion *region, GByteArray *state, Error **errp)
+{
+    RemoteStoreMemcached *mc = REMOTE_STORE_MEMCACHED(region->store);
+    McRegion *r = region->opaque;
+    uint32_t nr_servers = cpu_to_be32(mc->nr_servers);
+
+    if (!state) {
+        return true;
+    }
+    g_byte_array_append(state, (uint8_t *)&nr_servers, sizeof(nr_servers));
+    mc_queues_collect(region);
+    mc_generations_save(r->generations, state);
+    return true;
+}
+
+static bool region_load(RemoteStoreRegion *region, Error **errp)
+{
+    ERRP_GUARD();
+    RemoteStoreMemcached *mc = REMOTE_STORE_MEMCACHED(region->store);
+    McRegion *r = region->opaque;
+    const GByteArray *state = region->inherited;
+
+    if (state->len < sizeof(uint32_t) ||
+        !mc_generations_load(r->generations, state->data + sizeof(uint32_t),
+                             state->len - sizeof(uint32_t))) {
+        error_setg(errp, "store '%s': what the source of the migration says "
+                   "of it makes no sense", remote_store_id(region->store));
+        return false;
+    }
+    if (ldl_be_p(state->data) != mc->nr_servers) {
+        error_setg(errp, "store '%s': property 'servers' has %zu servers, "
+                   "but %u at the source of the migration",
+                   remote_store_id(region->store), mc->nr_servers,
+                   ldl_be_p(state->data));
+        error_append_hint(errp, "Give the same servers in the same order.\n");
+        return false;
+    }
+    return true;
+}
+
 static bool mc_attach(RemoteStoreRegion *region, Error **errp)
 {
     RemoteStoreMemcached *mc = REMOTE_STORE_MEMCACHED(region->store);
@@ -71,11 +129,10 @@ static bool mc_attach(RemoteStoreRegion *region, Error **errp)
     r->generations = mc_generations_new();
     qemu_mutex_init(&r->lock);
     mc_key_mark(&r->mark, &region->uuid);
-    for (size_t i = 0; i < mc->nr_servers; i++) {
-        if (!mc_server_put_mark(&mc->servers[i], id, &r->mark, errp)) {
-            region_free(region);
-            return false;
-        }
+    if (!(region->inherited ? region_load(region, errp)
+                            : region_mark(region, errp))) {
+        region_free(region);
+        return false;
     }
     if (!mc->nr_regions++) {
         forget_losses(mc);
@@ -111,7 +168,7 @@ static void mc_detach(RemoteStoreRegion *region)
     RemoteStoreMemcached *mc = REMOTE_STORE_MEMCACHED(region->store);
 
     for (size_t i = 0; i < mc->nr_servers; i++) {
-        if (!qatomic_read(&mc->servers[i].failing)) {
+        if (!region->left && !qatomic_read(&mc->servers[i].failing)) {
             clean_server(region, &mc->servers[i]);
         }
     }
@@ -243,6 +300,7 @@ static void mc_class_init(ObjectClass *oc, void *data)
 
     rsc->start = mc_start;
     rsc->attach = mc_attach;
+    rsc->save = mc_save;
     rsc->detach = mc_detach;
     rsc->open = mc_queue_open;
     rsc->submit = mc_queue_submit;

@@ -65,23 +65,80 @@ void remote_store_unuse(RemoteStore *store)
     }
 }
 
-RemoteStoreRegion *remote_store_attach(RemoteStore *store,
-                                       const QemuUUID *uuid,
-                                       uint64_t nr_pages, Error **errp)
+static RemoteStoreRegion *attach(RemoteStore *store, const QemuUUID *uuid,
+                                 uint64_t nr_pages, unsigned nr_marks,
+                                 GByteArray *inherited, Error **errp)
 {
     RemoteStoreClass *rsc = REMOTE_STORE_GET_CLASS(store);
     RemoteStoreRegion *region = g_new0(RemoteStoreRegion, 1);
 
     region->store = store;
     region->uuid = *uuid;
-    region->nr_pages = nr_pages;
+    region->nr_pages = nr_pages + nr_marks;
+    region->nr_marks = nr_marks;
+    region->inherited = inherited;
     if (rsc->attach && !rsc->attach(region, errp)) {
         g_free(region);
         return NULL;
     }
+    region->inherited = NULL;
     object_ref(OBJECT(store));
     store->users++;
     return region;
+}
+
+RemoteStoreRegion *remote_store_attach(RemoteStore *store,
+                                       const QemuUUID *uuid,
+                                       uint64_t nr_pages, Error **errp)
+{
+    bool can_save = REMOTE_STORE_GET_CLASS(store)->save;
+
+    return attach(store, uuid, nr_pages, can_save ? REMOTE_STORE_MARKS : 0,
+                  NULL, errp);
+}
+
+static void cannot_save(RemoteStore *store, Error **errp)
+{
+    ERRP_GUARD();
+
+    error_setg(errp, "store '%s': pages in a %s cannot be handed over",
+               remote_store_id(store), object_get_typename(OBJECT(store)));
+    error_append_hint(errp, "Move them to a store that both hosts reach, with "
+                      "remote-memory-set-store, or migrate without the "
+                      "capability remote-memory.\n");
+}
+
+bool remote_store_check_save(RemoteStoreRegion *region, Error **errp)
+{
+    RemoteStoreClass *rsc = REMOTE_STORE_GET_CLASS(region->store);
+
+    if (!rsc->save) {
+        cannot_save(region->store, errp);
+        return false;
+    }
+    return rsc->save(region, NULL, errp);
+}
+
+RemoteStoreRegion *remote_store_inherit(RemoteStore *store,
+                                        const QemuUUID *uuid,
+                                        uint64_t nr_pages, GByteArray *state,
+                                        Error **errp)
+{
+    if (!REMOTE_STORE_GET_CLASS(store)->save) {
+        cannot_save(store, errp);
+        return NULL;
+    }
+    return attach(store, uuid, nr_pages, REMOTE_STORE_MARKS, state, errp);
+}
+
+GByteArray *remote_store_save(RemoteStoreRegion *region, Error **errp)
+{
+    g_autoptr(GByteArray) state = g_byte_array_new();
+
+    if (!REMOTE_STORE_GET_CLASS(region->store)->save(region, state, errp)) {
+        return NULL;
+    }
+    return g_steal_pointer(&state);
 }
 
 void remote_store_detach(RemoteStoreRegion *region)
@@ -172,6 +229,11 @@ void *remote_store_alloc(size_t size)
 static void counter_add(uint64_t *counter, uint64_t n)
 {
     qatomic_set(counter, *counter + n);
+}
+
+void remote_store_adopt(RemoteStoreQueue *queue, uint64_t nr)
+{
+    counter_add(&queue->pages, nr);
 }
 
 void remote_store_done(RemoteStoreQueue *queue, RemoteStoreRequest *req)

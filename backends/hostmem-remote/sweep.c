@@ -114,7 +114,7 @@ bool sweep_run(RemoteShard *s)
     size_t chunk;
 
     if (!s->nr_garbage || QSLIST_EMPTY(&s->idle_discards) ||
-        shard_holds_back(s) ||
+        shard_holds_back(s) || s->frozen ||
         recovery_waits(s, REMOTE_MEMORY_OPERATION_WRITE)) {
         return false;
     }

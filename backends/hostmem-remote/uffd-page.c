@@ -106,18 +106,27 @@ int uffd_page_copy(int fd, void *dst, const void *src)
     return uffd_page_copy_run(fd, dst, src, 1, &copied);
 }
 
-int uffd_page_zero(int fd, void *dst)
+int uffd_page_zero_run(int fd, void *dst, uint32_t nr, uint32_t *filled)
 {
     struct uffdio_zeropage zero = {
         .range.start = (uintptr_t)dst,
-        .range.len = REMOTE_STORE_PAGE_SIZE,
+        .range.len = (uint64_t)nr * REMOTE_STORE_PAGE_SIZE,
     };
 
+    *filled = 0;
     while (ioctl(fd, UFFDIO_ZEROPAGE, &zero)) {
         if (errno != EAGAIN && errno != EINTR) {
             return -errno;
         }
+        /* As with copies. */
+        if (zero.zeropage > 0) {
+            *filled += zero.zeropage / REMOTE_STORE_PAGE_SIZE;
+            zero.range.start += zero.zeropage;
+            zero.range.len -= zero.zeropage;
+        }
+        zero.zeropage = 0;
     }
+    *filled = nr;
     return 0;
 }
 

@@ -52,8 +52,14 @@ int uffd_page_copy_run(int fd, void *dst, const void *src, uint32_t nr,
 /** uffd_page_present: is a page mapped at @addr, or swapped out by the host? */
 bool uffd_page_present(const void *addr);
 
-/** uffd_page_zero: place the zero page at @dst and wake who waits for it */
-int uffd_page_zero(int fd, void *dst);
+/**
+ * uffd_page_zero_run: place the zero page and wake who waits for it
+ * @fd: @dst is registered with it
+ * @dst: where to; nothing is there
+ * @nr: at how many neighbours, at least 1
+ * @filled: set to the number that were filled, also on failure
+ */
+int uffd_page_zero_run(int fd, void *dst, uint32_t nr, uint32_t *filled);
 
 /**
  * uffd_page_move: move pages without copying

@@ -26,24 +26,34 @@ void writeback_init(RemoteShard *s)
     }
 }
 
+SlotState writeback_examine(const Page *page, const void *mem, uint64_t *hash)
+{
+    if (content_is_zero(mem)) {
+        return SLOT_ZERO;
+    }
+    *hash = content_hash(mem);
+    return page_has(page, PAGE_STORED) && page_hash(page) == *hash
+           ? SLOT_CLEAN : SLOT_DIRTY;
+}
+
+void writeback_spared(RemoteShard *s, SlotState content)
+{
+    shard_count(content == SLOT_ZERO ? &s->stats.zero_drops
+                                     : &s->stats.clean_drops, 1);
+}
+
 /* Must the content of this DIRTY slot be put?  If not, it may be dropped. */
 static bool put_needed(RemoteShard *s, uint32_t slot, uint64_t *hash)
 {
     const Page *page = page_map_get(&s->map, s->standby.slots[slot].page);
-    const void *mem = shard_slot_mem(s, slot);
+    SlotState content = writeback_examine(page, shard_slot_mem(s, slot), hash);
 
-    if (content_is_zero(mem)) {
-        standby_set(&s->standby, slot, SLOT_ZERO);
-        shard_count(&s->stats.zero_drops, 1);
-        return false;
+    if (content == SLOT_DIRTY) {
+        return true;
     }
-    *hash = content_hash(mem);
-    if (page_has(page, PAGE_STORED) && page_hash(page) == *hash) {
-        standby_set(&s->standby, slot, SLOT_CLEAN);
-        shard_count(&s->stats.clean_drops, 1);
-        return false;
-    }
-    return true;
+    standby_set(&s->standby, slot, content);
+    writeback_spared(s, content);
+    return false;
 }
 
 /*
@@ -74,6 +84,9 @@ void writeback_run(RemoteShard *s)
     uint64_t hash;
     uint32_t slot;
 
+    if (s->frozen) {
+        return;
+    }
     for (int i = 0; i < SHARD_PUTS && !shard_holds_back(s); i++) {
         if (recovery_waits(s, REMOTE_MEMORY_OPERATION_WRITE) ||
             QSLIST_EMPTY(&s->idle_puts) ||

@@ -59,6 +59,28 @@ bool remote_memory_serves(const RAMBlock *rb);
 bool remote_memory_place(RAMBlock *rb, const void *host, const void *content,
                          int *ret);
 
+/**
+ * remote_memory_settle_dirty: correct what has to be sent of a block
+ * @rb: the block; the lock of its dirty bitmap is held
+ *
+ * If pages are handed over, none has to be sent before the VM stops, and only
+ * those that the destination cannot find in the store after that.  Called by
+ * the migration thread whenever the bitmap was brought up to date.
+ *
+ * Returns: by how many the number of dirty pages has changed, modulo 2^64.
+ */
+uint64_t remote_memory_settle_dirty(RAMBlock *rb);
+
+/**
+ * remote_memory_may_run: are the pages of the VM its own?
+ *
+ * With the BQL, before the VM runs.  After a migration that handed pages over,
+ * they belong to who asks first; waits for the store.
+ *
+ * Returns: false if they belong to the VM at the other end, or nobody knows.
+ */
+bool remote_memory_may_run(void);
+
 /* Of migration/postcopy-ram.c: a thread begins to wait for a page. */
 void mark_postcopy_blocktime_begin(uintptr_t addr, uint32_t ptid,
                                    RAMBlock *rb);
@@ -79,5 +101,26 @@ void mark_postcopy_blocktime_begin(uintptr_t addr, uint32_t ptid,
  * waits for such a page.
  */
 bool remote_memory_vcpus_parked(void);
+
+/**
+ * remote_memory_visit_begin: this thread only passes through
+ *
+ * From here until remote_memory_visit_end(), or until the thread ends, a page
+ * that it brings into local memory does not push out what the guest uses: the
+ * page goes again as soon as room is needed, and reading it says nothing of
+ * the guest.  For threads that read all of memory once, such as those of a
+ * migration.  A page that somebody else waits for too stays as usual.
+ *
+ * This is a hint: contents and the bound on local memory are the same without
+ * it.  It does not nest.  Any thread but a pager's.
+ */
+void remote_memory_visit_begin(void);
+
+/**
+ * remote_memory_visit_end: this thread stays again
+ *
+ * Does nothing if it did not say otherwise.
+ */
+void remote_memory_visit_end(void);
 
 #endif

@@ -61,6 +61,13 @@
  */
 #define REMOTE_STORE_ALIGN 128
 
+/**
+ * REMOTE_STORE_MARKS: pages behind a backend's last one, if the store can hand
+ * over: who has its namespace is written there.  For them, a put that failed
+ * may take effect later, but none may go anywhere else.  See ownership.h
+ */
+#define REMOTE_STORE_MARKS 2
+
 #define TYPE_REMOTE_STORE "remote-store"
 OBJECT_DECLARE_TYPE(RemoteStore, RemoteStoreClass, REMOTE_STORE)
 
@@ -147,16 +154,24 @@ typedef QSIMPLEQ_HEAD(, RemoteStoreRequest) RemoteStoreRequestList;
  * @store: the store
  * @uuid: random namespace of 128 bits
  * @nr_pages: number of pages; indices are below it
+ * @nr_marks: so many of them, the last ones, are marks
+ * @inherited: the namespace exists, and this is what the driver saved of it in
+ *     another process; else %NULL.  Valid while it is attached only
+ * @left: the namespace goes on in another process: leave in the store what is
+ *     there, when it is detached
  * @opaque: for the driver
  * @pages: pages that the store holds by way of queues that were closed,
  *     protected by &RemoteStore.lock
  *
- * Constant from attach until detach but for @pages.
+ * Constant from attach until detach but for @left and @pages.
  */
 struct RemoteStoreRegion {
     RemoteStore *store;
     QemuUUID uuid;
     uint64_t nr_pages;
+    unsigned nr_marks;
+    GByteArray *inherited;
+    bool left;
     void *opaque;
     uint64_t pages;
 };
@@ -223,7 +238,12 @@ struct RemoteStore {
  * @start: check the properties and connect; the object is refused on failure
  * @capacity: how much it can hold, in bytes, 0 if that is not known
  *     (optional: not known)
- * @attach: prepare for @region's pages (optional: nothing to prepare)
+ * @attach: prepare for @region's pages, which may be there already (optional:
+ *     nothing to prepare)
+ * @save: append to @state what @attach needs to know in another process, if
+ *     that has a store on the same servers; no put or discard is in flight.  Or
+ *     if @state is %NULL, only say whether that is possible, at any time.  From
+ *     then on, marks can be put (optional: its pages cannot be handed over)
  * @detach: undo @attach (optional); no queue is open any more.  What the store
  *     still holds of the region has been discarded as far as it was possible
  * @open: make a queue; the caller fills in the base fields afterwards, but
@@ -238,6 +258,7 @@ struct RemoteStoreClass {
     bool (*start)(RemoteStore *store, Error **errp);
     uint64_t (*capacity)(RemoteStore *store);
     bool (*attach)(RemoteStoreRegion *region, Error **errp);
+    bool (*save)(RemoteStoreRegion *region, GByteArray *state, Error **errp);
     void (*detach)(RemoteStoreRegion *region);
     RemoteStoreQueue *(*open)(RemoteStoreRegion *region, AioContext *ctx,
                               Error **errp);
@@ -272,11 +293,53 @@ void remote_store_unuse(RemoteStore *store);
  * @nr_pages: number of pages
  * @errp: set on failure
  *
- * Main thread.  Returns: the region, or %NULL.
+ * Main thread.  If the store can hand over, the region has marks behind them.
+ * Returns: the region, or %NULL.
  */
 RemoteStoreRegion *remote_store_attach(RemoteStore *store,
                                        const QemuUUID *uuid,
                                        uint64_t nr_pages, Error **errp);
+
+/**
+ * remote_store_inherit: take a namespace over from another process
+ * @store: the store; a reference is held until remote_store_detach()
+ * @uuid: the namespace
+ * @nr_pages: number of pages, without marks
+ * @state: what remote_store_save() gave there
+ * @errp: set on failure
+ *
+ * Main thread.  Returns: the region, or %NULL.
+ */
+RemoteStoreRegion *remote_store_inherit(RemoteStore *store,
+                                        const QemuUUID *uuid,
+                                        uint64_t nr_pages, GByteArray *state,
+                                        Error **errp);
+
+/**
+ * remote_store_check_save: can these pages be handed over?
+ * @region: the pages
+ * @errp: says why not
+ */
+bool remote_store_check_save(RemoteStoreRegion *region, Error **errp);
+
+/**
+ * remote_store_save: what another process needs to know of a namespace
+ * @region: no put or discard is in flight, or will be submitted before it is
+ *     known that the other process does not take it
+ * @errp: set on failure
+ *
+ * With the BQL.  Returns: for remote_store_inherit() there, or %NULL.
+ */
+GByteArray *remote_store_save(RemoteStoreRegion *region, Error **errp);
+
+/**
+ * remote_store_adopt: pages that the store has by way of this queue
+ * @queue: the queue; no request was submitted yet
+ * @nr: how many more; for the statistics
+ *
+ * In @queue's context.
+ */
+void remote_store_adopt(RemoteStoreQueue *queue, uint64_t nr);
 
 /**
  * remote_store_detach: give the namespace back and free @region

@@ -146,6 +146,62 @@ void rm_wait_status(QTestState *qts, const char *status)
     }
 }
 
+/* Jobs */
+
+/* The job; the caller's. */
+static QDict *query_job(QTestState *qts, const char *id)
+{
+    QDict *resp = qtest_qmp(qts, "{ 'execute': 'query-jobs' }");
+    QListEntry *entry;
+    QDict *found = NULL;
+
+    QLIST_FOREACH_ENTRY(qdict_get_qlist(resp, "return"), entry) {
+        QDict *job = qobject_to(QDict, qlist_entry_obj(entry));
+
+        if (!strcmp(qdict_get_str(job, "id"), id)) {
+            found = qobject_ref(job);
+        }
+    }
+    qobject_unref(resp);
+    g_assert_nonnull(found);
+    return found;
+}
+
+static bool job_has_ended(QTestState *qts, const char *id)
+{
+    QDict *job = query_job(qts, id);
+    bool ended = !strcmp(qdict_get_str(job, "status"), "concluded");
+
+    qobject_unref(job);
+    return ended;
+}
+
+char *rm_job_end(QTestState *qts, const char *id)
+{
+    QDict *job;
+    char *error;
+
+    while (!job_has_ended(qts, id)) {
+        g_usleep(10000);
+    }
+    job = query_job(qts, id);
+    error = g_strdup(qdict_get_try_str(job, "error"));
+    if (!error) {
+        g_assert_cmpint(qdict_get_int(job, "current-progress"), ==,
+                        qdict_get_int(job, "total-progress"));
+    }
+    qobject_unref(job);
+    qtest_qmp_assert_success(qts, "{ 'execute': 'job-dismiss', 'arguments': "
+                             "{ 'id': %s } }", id);
+    return error;
+}
+
+void rm_job_cancel(QTestState *qts, const char *id)
+{
+    qtest_qmp_assert_success(qts, "{ 'execute': 'job-cancel', 'arguments': "
+                             "{ 'id': %s } }", id);
+}
+
 /* Program */
 
 int rm_run(int argc, char **argv, const RmTest *tests)

@@ -76,6 +76,17 @@ void rm_check_pages(QTestState *qts, uint64_t first, uint64_t nr,
 void rm_assert_error(QTestState *qts, const char *class, const char *text,
                      QDict *args, const char *command);
 
+/**
+ * rm_job_end: wait until a job has ended, and dismiss it
+ *
+ * Returns: its error, or %NULL, in which case its progress was complete; the
+ * caller's.
+ */
+char *rm_job_end(QTestState *qts, const char *id);
+
+/** rm_job_cancel: cancel a job; it has not ended yet */
+void rm_job_cancel(QTestState *qts, const char *id);
+
 /** rm_wait_status: until the VM's status is this */
 void rm_wait_status(QTestState *qts, const char *status);
 

@@ -27,47 +27,9 @@ static void move_start(QTestState *qts, const char *store)
                              "'arguments':%p}", move_arguments(store));
 }
 
-/* The job; the caller's. */
-static QDict *query_job(QTestState *qts)
-{
-    QDict *response = qtest_qmp(qts, "{'execute':'query-jobs'}");
-    QDict *job;
-
-    job = qobject_to(QDict, qlist_peek(qdict_get_qlist(response, "return")));
-    g_assert_nonnull(job);
-    qobject_ref(job);
-    qobject_unref(response);
-    return job;
-}
-
-static bool job_is(QTestState *qts, const char *status)
-{
-    QDict *job = query_job(qts);
-    bool is = !strcmp(qdict_get_str(job, "status"), status);
-
-    qobject_unref(job);
-    return is;
-}
-
-/* Until it has ended.  Returns: its error, or NULL; the caller's. */
 static char *move_end(QTestState *qts)
 {
-    QDict *job;
-    char *error;
-
-    while (!job_is(qts, "concluded")) {
-        g_usleep(10000);
-    }
-    job = query_job(qts);
-    error = g_strdup(qdict_get_try_str(job, "error"));
-    if (!error) {
-        g_assert_cmpint(qdict_get_int(job, "current-progress"), ==,
-                        qdict_get_int(job, "total-progress"));
-    }
-    qobject_unref(job);
-    qtest_qmp_assert_success(qts, "{'execute':'job-dismiss','arguments':"
-                             "{'id':'move0'}}");
-    return error;
+    return rm_job_end(qts, "move0");
 }
 
 static uint64_t store_pages(QTestState *qts, const char *id)
@@ -205,8 +167,7 @@ static void test_cancel(void)
     while (!store_pages(qts, "s1")) {
         g_usleep(1000);
     }
-    qtest_qmp_assert_success(qts, "{'execute':'job-cancel','arguments':"
-                             "{'id':'move0'}}");
+    rm_job_cancel(qts, "move0");
     rm_set_fault(qts, "delay-us", 0);
     error = move_end(qts);
     g_assert_nonnull(error);

@@ -32,6 +32,7 @@ void cache_sim_destroy(CacheSim *sim)
 
 void cache_sim_reset(CacheSim *sim)
 {
+    sim->visits = 0;
     sim->touches = 0;
     sim->zero_fills = 0;
     sim->refaults = 0;
@@ -59,18 +60,39 @@ static uint32_t drop(CacheSim *sim, uint32_t max)
     return filled;
 }
 
+static void let_go(CacheSim *sim, uint32_t index)
+{
+    page_map_move(&sim->map, index, PAGE_STANDBY);
+    page_map_move(&sim->map, index, PAGE_REMOTE);
+    replacement_dropped(&sim->replacement, page_map_get(&sim->map, index));
+    budget_drop(&sim->budget, 1);
+}
+
 static void evict(CacheSim *sim)
 {
     uint32_t index = replacement_victim(&sim->replacement, &sim->map);
-    uint32_t slot = standby_push(&sim->standby, index);
+    Page *page = page_map_get(&sim->map, index);
 
-    page_set_stored(page_map_get(&sim->map, index), index);
+    page_set_stored(page, index);
+    replacement_evicted(&sim->replacement, page, 1);
+    if (page_has(page, PAGE_VISITED)) {
+        let_go(sim, index);
+        return;
+    }
     page_map_move(&sim->map, index, PAGE_STANDBY);
-    sim->map.pages[index].slot = slot;
-    standby_set(&sim->standby, slot, SLOT_CLEAN);
-    replacement_evicted(&sim->replacement, page_map_get(&sim->map, index), 1);
+    page->slot = standby_push(&sim->standby, index);
+    standby_set(&sim->standby, page->slot, SLOT_CLEAN);
     budget_evicted(&sim->budget, 1);
     sim->evicted++;
+}
+
+static void evict_visited(CacheSim *sim)
+{
+    replacement_visit(&sim->replacement, sim->visiting, sim->budget.target);
+    while (budget_excess(&sim->budget) &&
+           replacement_visited_surplus(&sim->replacement, &sim->map)) {
+        evict(sim);
+    }
 }
 
 static uint32_t evict_want(const CacheSim *sim)
@@ -87,9 +109,10 @@ static uint32_t evict_want(const CacheSim *sim)
 /* As evict_run() does.  Returns: whether to call again. */
 static bool evict_run(CacheSim *sim)
 {
-    uint32_t dropped = drop(sim, MIN(budget_excess(&sim->budget),
-                                     EVICT_BATCH));
+    uint32_t dropped;
 
+    evict_visited(sim);
+    dropped = drop(sim, MIN(budget_excess(&sim->budget), EVICT_BATCH));
     for (int i = 0; i < EVICT_BATCH && evict_want(sim) &&
                     sim->map.count[PAGE_RESIDENT]; i++) {
         evict(sim);
@@ -104,9 +127,10 @@ void cache_sim_evict(CacheSim *sim)
     }
 }
 
-static void take(CacheSim *sim)
+static void take(CacheSim *sim, bool visitor)
 {
-    for (int i = 0; !budget_take(&sim->budget); i++) {
+    for (int i = 0; !(visitor ? budget_visit(&sim->budget)
+                              : budget_take(&sim->budget)); i++) {
         /* Room has to come by evictions, and soon. */
         g_assert_cmpint(i, <, 10);
         evict_run(sim);
@@ -121,7 +145,7 @@ void cache_sim_touch(CacheSim *sim, uint32_t index)
     sim->touches++;
     switch (page->state) {
     case PAGE_ZERO:
-        take(sim);
+        take(sim, false);
         sim->zero_fills++;
         break;
     case PAGE_STANDBY:
@@ -130,7 +154,7 @@ void cache_sim_touch(CacheSim *sim, uint32_t index)
         sim->refaults++;
         break;
     case PAGE_REMOTE:
-        take(sim);
+        take(sim, false);
         replacement_fetched(&sim->replacement, page, sim->budget.target);
         page_map_move(&sim->map, index, PAGE_FETCHING);
         sim->fetched++;
@@ -139,6 +163,29 @@ void cache_sim_touch(CacheSim *sim, uint32_t index)
         return;
     }
     page_map_move(&sim->map, index, PAGE_RESIDENT);
+    cache_sim_evict(sim);
+}
+
+void cache_sim_visit(CacheSim *sim, uint32_t index)
+{
+    Page *page = page_map_get(&sim->map, index);
+
+    switch (page->state) {
+    case PAGE_STANDBY:
+        standby_set(&sim->standby, page->slot, SLOT_EMPTY);
+        page_map_move(&sim->map, index, PAGE_RESIDENT);
+        page_map_expose(&sim->map, index);
+        break;
+    case PAGE_REMOTE:
+        take(sim, true);
+        page->flags |= PAGE_VISITED;
+        page_map_move(&sim->map, index, PAGE_FETCHING);
+        page_map_move(&sim->map, index, PAGE_RESIDENT);
+        sim->visits++;
+        break;
+    default:
+        return;
+    }
     cache_sim_evict(sim);
 }
 

@@ -17,11 +17,14 @@
  *
  * Page map, standby ring, budget and replacement, put together as fault.c and
  * evict.c do it.  Faults are answered at once; what is on its way out is clean
- * as soon as it is in standby; evictions are made after each fault.
+ * as soon as it is in standby; evictions are made after each fault.  Visitors
+ * change nothing.
  */
 
 /**
  * struct CacheSim - the cache, and what it has cost so far
+ * @visiting: whether there are visitors; changed by the test
+ * @visits: pages that were fetched for them
  * @touches: how often a page was touched
  * @zero_fills: how often it had never been touched before
  * @refaults: how often it was in standby
@@ -33,6 +36,8 @@ typedef struct CacheSim {
     Standby standby;
     Budget budget;
     Replacement replacement;
+    bool visiting;
+    uint64_t visits;
     uint64_t touches;
     uint64_t zero_fills;
     uint64_t refaults;
@@ -60,6 +65,9 @@ void cache_sim_touch(CacheSim *sim, uint32_t page);
 
 /** cache_sim_touch_range: touch @nr pages from @first on, in order */
 void cache_sim_touch_range(CacheSim *sim, uint32_t first, uint32_t nr);
+
+/** cache_sim_visit: a visitor reads a page */
+void cache_sim_visit(CacheSim *sim, uint32_t page);
 
 /** cache_sim_evict: make all evictions that are due, as after a resize */
 void cache_sim_evict(CacheSim *sim);

@@ -203,6 +203,34 @@ static void test_goals_fit(void)
     }
 }
 
+/*
+ * If this fails, pages that nobody has asked for push out what the guest uses;
+ * or room stays unused for ever.
+ */
+static void test_idle(void)
+{
+    static const uint32_t targets[] = { 32, 180, 1000, 20000, PAGES };
+
+    for (int i = 0; i < ARRAY_SIZE(targets); i++) {
+        uint32_t target = targets[i], idle;
+        Budget b;
+
+        budget_init(&b, PAGES, target);
+        take(&b, target / 4);
+        idle = budget_idle(&b);
+        g_assert_cmpuint(idle, >=, target / 4);
+        g_assert_true(target < 1000 || idle >= target * 7 / 10);
+        take(&b, idle);
+        g_assert_cmpuint(budget_idle(&b), ==, 0);
+        g_assert_cmpuint(budget_excess(&b), ==, 0);
+        g_assert_cmpuint(budget_evict_want(&b, 0), ==, 0);
+        take(&b, b.limit - b.used);
+        g_assert_cmpuint(budget_idle(&b), ==, 0);
+        budget_set_target(&b, target / 2);
+        g_assert_cmpuint(budget_idle(&b), ==, 0);
+    }
+}
+
 /* What is owed has an end, whatever was evicted. */
 static void test_owed(void)
 {
@@ -288,6 +316,7 @@ int main(int argc, char **argv)
                     test_spare_shrinking);
     g_test_add_func("/remote-memory/budget/grow-to-all", test_grow_to_all);
     g_test_add_func("/remote-memory/budget/goals-fit", test_goals_fit);
+    g_test_add_func("/remote-memory/budget/idle", test_idle);
     g_test_add_func("/remote-memory/budget/owed", test_owed);
     g_test_add_func("/remote-memory/budget/shrink-under-load",
                     test_shrink_under_load);

@@ -150,6 +150,65 @@ static void test_lists(void)
     page_map_destroy(&map);
 }
 
+/* A page that should be the next to go, and is not, takes another's place. */
+static void test_expose(void)
+{
+    PageMap map;
+
+    g_assert_true(page_map_init(&map, NR));
+    for (uint32_t i = 0; i < 4; i++) {
+        make_resident(&map, i);
+        page_map_expose(&map, i);
+        g_assert_cmpuint(map.probation.oldest, ==, i);
+        g_assert_cmpuint(map.probation.youngest, ==, 0);
+    }
+    page_map_get(&map, 4)->flags |= PAGE_PROTECTED;
+    make_resident(&map, 4);
+    page_map_get(&map, 5)->flags |= PAGE_PROTECTED;
+    make_resident(&map, 5);
+    page_map_expose(&map, 5);
+    page_map_expose(&map, 1);
+    page_map_expose(&map, 1);
+    g_assert_true(page_map_sane(&map));
+    g_assert_cmpuint(map.protected.oldest, ==, 5);
+    g_assert_cmpuint(map.probation.oldest, ==, 1);
+    g_assert_cmpuint(map.pages[1].next, ==, 3);
+    g_assert_cmpuint(map.pages[3].next, ==, 2);
+    g_assert_cmpuint(map.pages[2].next, ==, 0);
+    page_map_destroy(&map);
+}
+
+/* A page that the guest wants too, and that goes like one nobody wants. */
+static void test_visited(void)
+{
+    PageMap map;
+
+    g_assert_true(page_map_init(&map, NR));
+    for (uint32_t i = 0; i < 6; i++) {
+        if (i % 2) {
+            page_map_get(&map, i)->flags |= PAGE_VISITED;
+        }
+        make_resident(&map, i);
+    }
+    g_assert_cmpuint(map.visited.nr, ==, 3);
+    g_assert_cmpuint(map.visited.oldest, ==, 1);
+    g_assert_cmpuint(map.visited.youngest, ==, 5);
+    page_map_claim(&map, 3);
+    g_assert_true(page_map_sane(&map));
+    g_assert_cmpuint(map.visited.nr, ==, 2);
+    g_assert_cmpuint(map.pages[1].next, ==, 5);
+    g_assert_cmpuint(map.probation.youngest, ==, 3);
+    g_assert_false(page_has(page_map_get(&map, 3), PAGE_VISITED));
+    page_map_rotate(&map, 1);
+    g_assert_cmpuint(map.visited.oldest, ==, 5);
+    page_map_move(&map, 5, PAGE_ZERO);
+    g_assert_false(page_has(page_map_get(&map, 5), PAGE_VISITED));
+    page_map_move(&map, 1, PAGE_STANDBY);
+    g_assert_cmpuint(map.visited.nr, ==, 0);
+    g_assert_true(page_map_sane(&map));
+    page_map_destroy(&map);
+}
+
 /*
  * What was known of a page that the guest gave back says nothing of the one
  * that comes in its place; but that the store has a copy has to be swept.
@@ -192,7 +251,7 @@ static void forbidden_way(void)
     PageMap map;
 
     g_assert_true(page_map_init(&map, NR));
-    page_map_move(&map, 0, PAGE_REMOTE);
+    page_map_move(&map, 0, PAGE_STANDBY);
 }
 
 static void test_forbidden(void)
@@ -229,14 +288,23 @@ static void test_insane(void)
     g_assert_true(page_map_sane(&map));
     map.pages[2].flags = PAGE_PROTECTED;
     g_assert_false(page_map_sane(&map));
+    map.pages[2].flags = PAGE_VISITED;
+    g_assert_false(page_map_sane(&map));
+    map.pages[2].flags = 0;
+    map.pages[5].flags = PAGE_VISITED;
+    g_assert_false(page_map_sane(&map));
     page_map_destroy(&map);
 }
 
-/* Flags that may come and go with a page that is not in a list. */
-static void random_history(Page *page)
+/* Flags that may come and go with a page that is not in a list, on its way. */
+static void random_history(Page *page, PageState to)
 {
     page->flags &= ~PAGE_HISTORY;
-    page->flags |= g_test_rand_int() & PAGE_HISTORY;
+    if (to != PAGE_REMOTE && g_test_rand_bit()) {
+        page->flags |= PAGE_VISITED | (g_test_rand_int() & PAGE_PROBE);
+    } else {
+        page->flags |= g_test_rand_int() & PAGE_HISTORY & ~PAGE_VISITED;
+    }
 }
 
 /* How a fetch ends: well, as a probe, failed, or given back meanwhile. */
@@ -246,6 +314,7 @@ static void random_arrival(PageMap *map, uint32_t index)
         PAGE_RESIDENT, PAGE_STANDBY, PAGE_REMOTE, PAGE_ZERO
     };
     Page *page = page_map_get(map, index);
+    PageState next = to[g_test_rand_int_range(0, ARRAY_SIZE(to))];
 
     if (g_test_rand_bit()) {
         page->flags |= PAGE_GIVEN_BACK;
@@ -256,8 +325,26 @@ static void random_arrival(PageMap *map, uint32_t index)
         page_map_move(map, index, PAGE_ZERO);
         return;
     }
-    random_history(page);
-    page_map_move(map, index, to[g_test_rand_int_range(0, ARRAY_SIZE(to))]);
+    random_history(page, next);
+    page_map_move(map, index, next);
+}
+
+/* Where it is on which list. */
+static void random_place(PageMap *map, uint32_t index)
+{
+    switch (g_test_rand_int_range(0, 4)) {
+    case 0:
+        page_map_rotate(map, index);
+        break;
+    case 1:
+        page_map_expose(map, index);
+        break;
+    case 2:
+        if (page_has(page_map_get(map, index), PAGE_VISITED)) {
+            page_map_claim(map, index);
+        }
+        break;
+    }
 }
 
 /* One step of a random life; the states and flags that shards produce. */
@@ -271,18 +358,17 @@ static void random_step(PageMap *map, uint32_t index)
         page_map_move(map, index, PAGE_RESIDENT);
         break;
     case PAGE_RESIDENT:
-        if (g_test_rand_bit()) {
-            page_map_rotate(map, index);
-        }
+        random_place(map, index);
         page_map_move(map, index, g_test_rand_int_range(0, 8) ? PAGE_STANDBY
                                                               : PAGE_ZERO);
         break;
     case PAGE_STANDBY:
-        random_history(page);
         if (g_test_rand_bit()) {
+            random_history(page, PAGE_REMOTE);
             page_set_stored(page, g_test_rand_int());
             page_map_move(map, index, PAGE_REMOTE);
         } else {
+            random_history(page, PAGE_RESIDENT);
             page_map_move(map, index, PAGE_RESIDENT);
         }
         break;
@@ -319,6 +405,8 @@ int main(int argc, char **argv)
     g_test_add_func("/remote-memory/page-map/middle", test_middle);
     g_test_add_func("/remote-memory/page-map/join", test_join);
     g_test_add_func("/remote-memory/page-map/lists", test_lists);
+    g_test_add_func("/remote-memory/page-map/expose", test_expose);
+    g_test_add_func("/remote-memory/page-map/visited", test_visited);
     g_test_add_func("/remote-memory/page-map/history", test_history);
     g_test_add_func("/remote-memory/page-map/hash", test_hash);
     g_test_add_func("/remote-memory/page-map/forbidden", test_forbidden);

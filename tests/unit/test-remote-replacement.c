@@ -57,6 +57,46 @@ static void check_scan(uint32_t cache)
     cache_sim_destroy(&sim);
 }
 
+/* What visitors may have: a 16th of the cache, and what evictions lag by. */
+static uint32_t visit_room(uint32_t cache)
+{
+    return cache / 16 + 1 + 2 * (cache / 64 + 4);
+}
+
+/*
+ * If this fails, a migration throws out what the guest works with, at once or
+ * when the guest goes on.
+ */
+static void check_visitor(uint32_t cache)
+{
+    uint32_t set = cache / 2, local, room;
+    CacheSim sim;
+
+    init_full(&sim, cache);
+    room = visit_room(cache);
+    touch_random(&sim, 0, set, 16 * cache);
+    touch_random(&sim, 2 * cache, 2 * cache, cache);
+    touch_random(&sim, 0, set, 16 * cache);
+    local = cache_sim_local(&sim, 0, 12 * cache);
+    g_assert_cmpuint(cache_sim_local(&sim, 0, set), ==, set);
+    sim.visiting = true;
+    for (uint32_t i = 0; i < 12 * cache; i++) {
+        cache_sim_visit(&sim, i);
+        g_assert_cmpuint(sim.map.visited.nr, <=, room);
+    }
+    g_assert_cmpuint(sim.visits, >=, 12 * cache - local);
+    g_assert_cmpuint(cache_sim_local(&sim, 0, set), ==, set);
+    sim.visiting = false;
+    cache_sim_reset(&sim);
+    cache_sim_touch_range(&sim, 0, set);
+    g_assert_cmpuint(sim.fetched, ==, 0);
+    /* What they left goes before anything else. */
+    touch_random(&sim, 2 * cache, 10 * cache, 3 * room);
+    g_assert_cmpuint(sim.map.visited.nr, ==, 0);
+    g_assert_true(cache_sim_sane(&sim));
+    cache_sim_destroy(&sim);
+}
+
 /* If this fails, what is used often has to be fetched as often as the rest. */
 static void check_hot_and_cold(uint32_t cache)
 {
@@ -193,16 +233,70 @@ static void test_corners(void)
     page_map_destroy(&map);
 }
 
-/* A map with @nr resident pages; the first @protected of them are protected. */
-static void resident_map(PageMap *map, uint32_t nr, uint32_t protected)
+/*
+ * A map with @nr resident pages; the first @protected of them are protected,
+ * and the last @visited, of those that are not.
+ */
+static void resident_map(PageMap *map, uint32_t nr, uint32_t protected,
+                         uint32_t visited)
 {
     g_assert_true(page_map_init(map, nr));
     for (uint32_t i = 0; i < nr; i++) {
         if (i < protected) {
             page_map_get(map, i)->flags |= PAGE_PROTECTED;
+        } else if (i >= nr - visited) {
+            page_map_get(map, i)->flags |= PAGE_VISITED;
         }
         page_map_move(map, i, PAGE_RESIDENT);
     }
+}
+
+/* If this fails, pages that a visitor has read go after those it will read. */
+static void test_visited_order(void)
+{
+    Replacement r = { 0 };
+    PageMap map;
+
+    g_assert_true(page_map_init(&map, 400));
+    for (uint32_t i = 0; i < 400; i++) {
+        if (i >= 200) {
+            page_map_get(&map, i)->flags |= PAGE_VISITED;
+        } else if (i >= 100) {
+            page_map_get(&map, i)->flags |= PAGE_PROTECTED;
+        }
+        page_map_move(&map, i, PAGE_RESIDENT);
+    }
+    replacement_visit(&r, true, 160);
+    g_assert_cmpuint(replacement_visited_surplus(&r, &map), ==, 190);
+    for (uint32_t i = 200; i < 390; i++) {
+        g_assert_cmpuint(replacement_victim(&r, &map), ==, i);
+        replacement_evicted(&r, page_map_get(&map, i), 1);
+        page_map_move(&map, i, PAGE_STANDBY);
+    }
+    g_assert_cmpint(r.owed, ==, 0);
+    g_assert_cmpuint(replacement_visited_surplus(&r, &map), ==, 0);
+    g_assert_cmpuint(replacement_victim(&r, &map), <, 200);
+    /* They leave: so does what is there for them. */
+    replacement_visit(&r, false, 160);
+    g_assert_cmpuint(replacement_victim(&r, &map), ==, 390);
+    page_map_destroy(&map);
+}
+
+/* If this fails, a page is held for used again since a visitor has read it. */
+static void test_visit_is_no_use(void)
+{
+    Replacement r = { .drops = 5 };
+    Page page = { .state = PAGE_REMOTE, .flags = PAGE_VISITED };
+
+    replacement_dropped(&r, &page);
+    g_assert_cmpuint(r.drops, ==, 5);
+    g_assert_cmphex(page.flags, ==, 0);
+    replacement_fetched(&r, &page, 1u << 30);
+    g_assert_cmphex(page.flags, ==, 0);
+    replacement_dropped(&r, &page);
+    g_assert_cmpuint(r.drops, ==, 6);
+    replacement_fetched(&r, &page, 1u << 30);
+    g_assert_cmphex(page.flags, ==, PAGE_PROTECTED | PAGE_REFERENCED);
 }
 
 /*
@@ -215,7 +309,7 @@ static void test_runs(void)
     Replacement r = { 0 };
     PageMap map;
 
-    resident_map(&map, 10000, 5000);
+    resident_map(&map, 10000, 5000, 0);
     for (int i = 0; i < 10000; i++) {
         uint32_t victim = replacement_victim(&r, &map);
         const Page *page = page_map_get(&map, victim);
@@ -237,13 +331,15 @@ static void test_runs(void)
 static void test_one_can_go(void)
 {
     const uint32_t nr = 1000, lists[] = { 0, 1, 50, 500, 950, 999, 1000 };
+    const uint32_t visited[] = { 0, 20, 1000 };
 
-    for (int i = 0; i < ARRAY_SIZE(lists); i++) {
+    for (int i = 0; i < 2 * ARRAY_SIZE(lists) * ARRAY_SIZE(visited); i++) {
         uint32_t free_page = g_test_rand_int_range(0, nr), victim;
-        Replacement r = { 0 };
+        Replacement r = { .room = i % 2 * 30 };
         PageMap map;
 
-        resident_map(&map, nr, lists[i]);
+        resident_map(&map, nr, lists[i / 2 % ARRAY_SIZE(lists)],
+                     visited[i / 2 / ARRAY_SIZE(lists)]);
         while ((victim = replacement_victim(&r, &map)) != free_page) {
             replacement_skipped(&r, &map, victim);
             g_assert_false(replacement_stuck(&r, &map));
@@ -251,7 +347,7 @@ static void test_one_can_go(void)
         replacement_evicted(&r, page_map_get(&map, victim), 1);
         page_map_move(&map, victim, PAGE_STANDBY);
         for (uint32_t k = 0; !replacement_stuck(&r, &map); k++) {
-            g_assert_cmpuint(k, <=, 4 * nr);
+            g_assert_cmpuint(k, <=, 5 * nr);
             replacement_skipped(&r, &map, replacement_victim(&r, &map));
         }
         page_map_destroy(&map);
@@ -294,6 +390,12 @@ static void test_random(void)
         case 0:
             random_resize(&sim);
             break;
+        case 2:
+            sim.visiting = !sim.visiting;
+            break;
+        case 3 ... 15:
+            cache_sim_visit(&sim, first);
+            break;
         case 1:
             cache_sim_touch_range(&sim, first,
                                   g_test_rand_int_range(0, 300 - first + 1));
@@ -321,6 +423,8 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_data_func("/remote-memory/replacement/scan", check_scan,
                          test_cache);
+    g_test_add_data_func("/remote-memory/replacement/visitor", check_visitor,
+                         test_cache);
     g_test_add_data_func("/remote-memory/replacement/hot-and-cold",
                          check_hot_and_cold, test_cache);
     g_test_add_data_func("/remote-memory/replacement/loop-that-fits",
@@ -331,6 +435,10 @@ int main(int argc, char **argv)
                     test_refaulted_stays);
     g_test_add_func("/remote-memory/replacement/all-go", test_all_go);
     g_test_add_func("/remote-memory/replacement/corners", test_corners);
+    g_test_add_func("/remote-memory/replacement/visited-order",
+                    test_visited_order);
+    g_test_add_func("/remote-memory/replacement/visit-is-no-use",
+                    test_visit_is_no_use);
     g_test_add_func("/remote-memory/replacement/runs", test_runs);
     g_test_add_func("/remote-memory/replacement/one-can-go", test_one_can_go);
     g_test_add_func("/remote-memory/replacement/wrap", test_wrap);

@@ -182,7 +182,7 @@ static void test_ranges(void)
         regions[i] = region_new(store, g_test_rand_int_range(10, PAGES));
         queues[i] = queue_new(regions[i]);
         for (int k = 0; k < 4; k++) {
-            uint64_t last = regions[k]->nr_pages - 1;
+            uint64_t last = regions[k]->nr_pages - regions[k]->nr_marks - 1;
 
             g_assert_cmpint(do_put(queues[k], 0, 10 + k, false), ==,
                             REMOTE_STORE_OK);
@@ -190,7 +190,7 @@ static void test_ranges(void)
                             REMOTE_STORE_OK);
         }
         for (int k = 0; k < 4; k++) {
-            uint64_t last = regions[k]->nr_pages - 1;
+            uint64_t last = regions[k]->nr_pages - regions[k]->nr_marks - 1;
 
             g_assert_cmpint(do_get(queues[k], 0, 10 + k), ==, REMOTE_STORE_OK);
             g_assert_cmpint(do_get(queues[k], last, 20 + k), ==,

@@ -11,7 +11,7 @@ from migration.trip import POSTCOPY, PRECOPY, Trip
 
 # What this QEMU can do.
 POSTCOPY_TO_REMOTE = True
-HANDOVER = False
+HANDOVER = True
 
 PAIRS = [(REMOTE, REMOTE), (REMOTE, ORDINARY), (ORDINARY, REMOTE)]
 

@@ -11,6 +11,9 @@ from lib import Machine
 from memcached import Memcached
 from migration.guest import CACHE, SIZE
 
+# Behind the pages is noted who has them.
+MARKS = 2 * 4096
+
 REMOTE, ORDINARY = 'remote', 'ordinary'
 
 
@@ -58,9 +61,12 @@ class OnBlock(Ram):
 
     def arguments(self, number):
         path = self.directory / f'pages{number}'
-        path.touch()
-        os.truncate(path, SIZE)
-        node = {'driver': 'file', 'node-name': 'pages', 'filename': str(path)}
+        if not path.exists():
+            path.touch()
+            os.truncate(path, SIZE + MARKS)
+        # Two processes may use it, if pages are handed over.
+        node = {'driver': 'file', 'node-name': 'pages', 'filename': str(path),
+                'locking': 'off'}
         return ['-blockdev', json.dumps(node)]
 
 

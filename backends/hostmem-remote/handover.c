@@ -1,0 +1,454 @@
+/*
+ * Handing pages over: the part of QEMU's migration
+ *
+ * With the capability "remote-memory", the section of this file takes the
+ * place of what RAM would send.  It comes in front of RAM's: it is registered
+ * first.  While the guest runs, none of its pages has to be sent.  When it has
+ * stopped, the map is, and says of each page whether the store has it; what
+ * the store does not have is what is left for RAM to send, in precopy at once,
+ * in postcopy when the guest runs at the destination:
+ *
+ *     save_complete()   freeze, offer, map    --> load(): take the namespace
+ *     (RAM)             pages that are sent   --> placed, and kept local
+ *     (devices)
+ *                                             --> remote_memory_may_run():
+ *                                                 own the pages, thaw
+ *
+ * Who owns the pages is decided when a VM is to run, on either side: see
+ * ownership.h.  So whatever fails, and whenever, one of them can go on.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "exec/ramblock.h"
+#include "handover.h"
+#include "migration/migration.h"
+#include "migration/options.h"
+#include "migration/qemu-file.h"
+#include "migration/ram.h"
+#include "migration/register.h"
+#include "ownership.h"
+#include "pagers.h"
+#include "qapi/error.h"
+#include "qapi/qapi-events-remote-memory.h"
+#include "qemu/error-report.h"
+#include "qemu/module.h"
+#include "remote-memory/remote-memory.h"
+#include "system/runstate.h"
+
+#define SECTION "remote-memory"
+#define SECTION_VERSION 1
+
+/* In the section: one more pager, or the end. */
+#define RECORD_END 0
+#define RECORD_PAGER 1
+
+/* Less than what can be sent in time: the guest goes on making pages dirty. */
+#define SQUEEZE_SIXTEENTHS 14
+#define SQUEEZE_SPARE 2
+/* How often to ask whether the destination has taken the pages. */
+#define LET_GO_MIN_MS 50
+#define LET_GO_MAX_MS 10000
+/* While less becomes local, there is nothing to send. */
+#define SQUEEZE_POLL_US 1000
+
+static bool has_capability(void)
+{
+    return migrate_get_current()->
+           capabilities[MIGRATION_CAPABILITY_REMOTE_MEMORY];
+}
+
+static bool is_active(void *opaque)
+{
+    return has_capability() && pagers_any();
+}
+
+/* The source, before */
+
+static void check_pager(RemotePager *pager, void *opaque)
+{
+    Error **errp = opaque;
+
+    if (!*errp) {
+        pager_can_offer(pager, errp);
+    }
+}
+
+static int save_prepare(void *opaque, Error **errp)
+{
+    Error *err = NULL;
+
+    if (runstate_check(RUN_STATE_SAVE_VM)) {
+        error_setg(&err, "the capability remote-memory hands pages over to "
+                   "another VM, and a snapshot needs them");
+        error_append_hint(&err, "Switch it off with "
+                          "migrate-set-capabilities.\n");
+    } else {
+        pagers_foreach(check_pager, &err);
+    }
+    if (err) {
+        error_propagate(errp, err);
+        return -EINVAL;
+    }
+    return 0;
+}
+
+/* A former migration may have failed while the VM was not to run. */
+static void begin_pager(RemotePager *pager, void *opaque)
+{
+    Error **errp = opaque;
+
+    if (!*errp && pager_take(pager, errp)) {
+        pager->settled = false;
+        pager->handing_over = true;
+    }
+}
+
+static int save_setup(QEMUFile *f, void *opaque, Error **errp)
+{
+    Error *err = NULL;
+
+    pagers_foreach(begin_pager, &err);
+    qemu_put_byte(f, RECORD_END);
+    if (err) {
+        error_propagate(errp, err);
+        return -EINVAL;
+    }
+    return 0;
+}
+
+static void end_pager(RemotePager *pager, void *opaque)
+{
+    pager->handing_over = false;
+    pager_squeeze(pager, 0);
+}
+
+static void save_cleanup(void *opaque)
+{
+    pagers_foreach(end_pager, NULL);
+}
+
+/* The source, while the guest runs */
+
+/*
+ * @size: what is local
+ * @least: what could be at best, with some to spare
+ * @nr_pagers: of so many backends
+ */
+typedef struct Local {
+    uint64_t size;
+    uint64_t least;
+    unsigned nr_pagers;
+} Local;
+
+static void add_local(RemotePager *pager, void *opaque)
+{
+    Local *local = opaque;
+
+    /* After the offer, RAM knows what is left. */
+    if (pager->ownership == PAGER_OWNS) {
+        local->size += pager_local_size(pager);
+        local->least += SQUEEZE_SPARE * pager_least_size(pager);
+        local->nr_pagers++;
+    }
+}
+
+static void squeeze(RemotePager *pager, void *opaque)
+{
+    pager_squeeze(pager, *(uint64_t *)opaque);
+}
+
+/*
+ * The guest is stopped while what is local is sent, unless that can be done
+ * afterwards, by postcopy.  If that would take too long, less has to be local.
+ * Ordinary precopy has no such way out, and may never come to an end.
+ */
+static void state_pending(void *opaque, uint64_t *must_precopy,
+                          uint64_t *can_postcopy)
+{
+    uint64_t most = migrate_avail_switchover_bandwidth() ?:
+                    migrate_max_bandwidth();
+    Local local = { 0 };
+
+    most = most / 1000 * migrate_downtime_limit();
+    pagers_foreach(add_local, &local);
+    if (!most || local.size <= most) {
+        /* There may be no limit. */
+        return;
+    }
+    if (migrate_postcopy_ram()) {
+        *can_postcopy += local.size - most;
+    } else if (local.size > local.least) {
+        *must_precopy += local.size - MAX(most, local.least);
+        most = most / 16 * SQUEEZE_SIXTEENTHS / local.nr_pagers;
+        pagers_foreach(squeeze, &most);
+    }
+}
+
+static int save_iterate(QEMUFile *f, void *opaque)
+{
+    qemu_put_byte(f, RECORD_END);
+    g_usleep(SQUEEZE_POLL_US);
+    return 1;
+}
+
+uint64_t remote_memory_settle_dirty(RAMBlock *rb)
+{
+    RemotePager *pager = pagers_find(rb);
+
+    return pager && pager->handing_over
+           ? pager_settle_dirty(pager, rb->bmap) : 0;
+}
+
+/* The source, when the VM has stopped */
+
+static void put_state(QEMUFile *f, RemotePager *pager, const GByteArray *state)
+{
+    const char *type = object_get_typename(OBJECT(pager->store));
+    ram_addr_t offset;
+    RAMBlock *rb = qemu_ram_block_from_host(pager->host, false, &offset);
+
+    qemu_put_byte(f, RECORD_PAGER);
+    qemu_put_counted_string(f, rb->idstr);
+    qemu_put_be64(f, pager->size);
+    qemu_put_counted_string(f, type);
+    qemu_put_buffer(f, pager->region->uuid.data, sizeof(QemuUUID));
+    qemu_put_buffer(f, pager->offer.data, sizeof(QemuUUID));
+    qemu_put_be64(f, state->len);
+    qemu_put_buffer(f, state->data, state->len);
+}
+
+typedef struct Save {
+    QEMUFile *f;
+    Error *err;
+} Save;
+
+static void save_pager(RemotePager *pager, void *opaque)
+{
+    g_autoptr(GByteArray) state = NULL;
+    Save *save = opaque;
+
+    if (save->err) {
+        return;
+    }
+    state = pager_offer(pager, &save->err);
+    if (state) {
+        put_state(save->f, pager, state);
+        handover_put_map(save->f, pager);
+    }
+}
+
+static int save_complete(QEMUFile *f, void *opaque)
+{
+    Save save = { .f = f };
+
+    pagers_foreach(save_pager, &save);
+    qemu_put_byte(f, RECORD_END);
+    if (save.err) {
+        migrate_set_error(migrate_get_current(), save.err);
+        error_report_err(save.err);
+        return -EIO;
+    }
+    return 0;
+}
+
+/*
+ * When the VM has gone: the destination may take the pages a little later, or
+ * much, if it is told to wait.
+ */
+static void let_go(void *opaque);
+
+static QEMUTimer *let_go_timer;
+static int64_t let_go_ms;
+
+static void let_go_soon(int64_t ms)
+{
+    let_go_ms = MIN(ms, LET_GO_MAX_MS);
+    timer_mod(let_go_timer,
+              qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + let_go_ms);
+}
+
+static void let_go_pager(RemotePager *pager, void *opaque)
+{
+    bool *all = opaque;
+
+    if (pager->ownership == PAGER_OFFERS && !pager_let_go(pager)) {
+        *all = false;
+    }
+}
+
+static void let_go(void *opaque)
+{
+    bool all = true;
+
+    pagers_foreach(let_go_pager, &all);
+    if (!all) {
+        let_go_soon(2 * let_go_ms);
+    }
+}
+
+static int migration_event(NotifierWithReturn *notifier, MigrationEvent *event,
+                           Error **errp)
+{
+    if (event->type == MIG_EVENT_PRECOPY_DONE && has_capability()) {
+        let_go_soon(LET_GO_MIN_MS);
+    }
+    return 0;
+}
+
+/* The destination */
+
+static void leave_store(RemotePager *pager, void *opaque)
+{
+    pager_leave_store(pager);
+}
+
+/*
+ * QEMU's postcopy counts what has come, and asks for all else after a network
+ * failure.
+ */
+static void mark_received(RemotePager *pager, uint64_t first, uint64_t nr,
+                          const HandoverPage *pages)
+{
+    void *host = pager->host + first * REMOTE_STORE_PAGE_SIZE;
+    ram_addr_t offset;
+    RAMBlock *rb = qemu_ram_block_from_host(host, false, &offset);
+
+    if (pages->place != HANDOVER_SENT && rb->receivedmap) {
+        ramblock_recv_bitmap_set_range(rb, host, nr);
+    }
+}
+
+static RemotePager *get_pager(QEMUFile *f, Error **errp)
+{
+    char name[256], type[256];
+    RemotePager *pager = NULL;
+    RAMBlock *rb;
+    uint64_t size;
+
+    if (!qemu_get_counted_string(f, name)) {
+        error_setg(errp, "the map of remote memory is not complete");
+        return NULL;
+    }
+    rb = qemu_ram_block_by_name(name);
+    pager = rb ? pagers_find(rb) : NULL;
+    size = qemu_get_be64(f);
+    if (!pager || pager->size != size) {
+        error_setg(errp, "memory '%s' of the source's has to be a "
+                   "memory-backend-remote of %" PRIu64 " bytes here, too, if "
+                   "its pages are handed over", name, size);
+        return NULL;
+    }
+    if (!qemu_get_counted_string(f, type) ||
+        strcmp(type, object_get_typename(OBJECT(pager->store)))) {
+        error_setg(errp, "memory backend '%s': its store has to be a %s, as "
+                   "at the source, and lead to the same servers", pager->id,
+                   type);
+        return NULL;
+    }
+    return pager;
+}
+
+static bool load_pager(QEMUFile *f, Error **errp)
+{
+    g_autoptr(GByteArray) state = g_byte_array_new();
+    RemotePager *pager = get_pager(f, errp);
+    QemuUUID uuid, offer;
+    uint64_t size;
+
+    if (!pager) {
+        return false;
+    }
+    qemu_get_buffer(f, uuid.data, sizeof(uuid));
+    qemu_get_buffer(f, offer.data, sizeof(offer));
+    size = qemu_get_be64(f);
+    if (size > pager->size) {
+        error_setg(errp, "memory backend '%s': what the source says of its "
+                   "store makes no sense", pager->id);
+        return false;
+    }
+    g_byte_array_set_size(state, size);
+    qemu_get_buffer(f, state->data, size);
+    return !qemu_file_get_error(f) &&
+           pager_enter_store(pager, &uuid, &offer, state, errp) &&
+           handover_get_map(f, pager, mark_received, errp);
+}
+
+static int load(QEMUFile *f, void *opaque, int version)
+{
+    Error *err = NULL;
+    bool first = true, ok = true;
+
+    if (!has_capability()) {
+        error_report("the source of the migration hands remote memory over: "
+                     "switch the capability remote-memory on here, too");
+        return -EINVAL;
+    }
+    while (ok && qemu_get_byte(f) == RECORD_PAGER) {
+        if (first) {
+            /* All, since one may need the room of another. */
+            pagers_foreach(leave_store, NULL);
+            first = false;
+        }
+        ok = load_pager(f, &err);
+    }
+    if (err) {
+        error_report_err(err);
+    }
+    return ok ? 0 : -EINVAL;
+}
+
+/* Both sides */
+
+static void take_pager(RemotePager *pager, void *opaque)
+{
+    Error **errp = opaque;
+
+    if (!*errp && !pager_take(pager, errp)) {
+        qapi_event_send_remote_memory_error(
+            pager->id, remote_store_id(pager->store),
+            REMOTE_MEMORY_OPERATION_TAKE_OVER, REMOTE_MEMORY_ON_ERROR_STOP,
+            error_get_pretty(*errp));
+    }
+}
+
+bool remote_memory_may_run(void)
+{
+    Error *err = NULL;
+
+    pagers_foreach(take_pager, &err);
+    if (err) {
+        error_report_err(err);
+        return false;
+    }
+    return true;
+}
+
+static const SaveVMHandlers handlers = {
+    .is_active = is_active,
+    .save_prepare = save_prepare,
+    .save_setup = save_setup,
+    .save_cleanup = save_cleanup,
+    .state_pending_estimate = state_pending,
+    .state_pending_exact = state_pending,
+    .save_live_iterate = save_iterate,
+    .save_live_complete_precopy = save_complete,
+    .load_state = load,
+};
+
+void handover_init(void)
+{
+    static NotifierWithReturn notifier;
+
+    let_go_timer = timer_new_ms(QEMU_CLOCK_REALTIME, let_go, NULL);
+    migration_add_notifier(&notifier, migration_event);
+}
+
+/* Early, so that it comes before RAM. */
+static void handover_register(void)
+{
+    register_savevm_live(SECTION, 0, SECTION_VERSION, &handlers, NULL);
+}
+
+type_init(handover_register);

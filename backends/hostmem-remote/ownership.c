@@ -1,0 +1,183 @@
+/*
+ * Ownership: who may run a VM whose pages are in a store
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "ownership.h"
+#include "qapi/error.h"
+#include "qemu/atomic.h"
+#include "qemu/memalign.h"
+#include "shard.h"
+
+/* How often to look whether a request has ended, in us. */
+#define POLL_US 200
+
+/*
+ * What is written behind the pages; the rest of the page is zeros.
+ * @magic: says what it is
+ * @offer: the number of the offer
+ * @taken: whether who writes here has the pages
+ */
+typedef struct Mark {
+    char magic[16];
+    QemuUUID offer;
+    uint8_t taken;
+} Mark;
+
+static const char magic[16] = "QEMU page owner";
+
+/* One request for a mark, of the main thread's. */
+typedef struct MarkRequest {
+    RemoteStoreRequest req;
+    RemoteShard *shard;
+    bool done;
+} MarkRequest;
+
+static void mark_complete(RemoteStoreRequest *req)
+{
+    MarkRequest *r = container_of(req, MarkRequest, req);
+
+    qatomic_store_release(&r->done, true);
+}
+
+static void mark_submit(void *opaque)
+{
+    MarkRequest *r = opaque;
+    RemoteStoreRequest *reqs[] = { &r->req };
+
+    remote_store_submit(r->shard->queue, reqs, 1);
+}
+
+/* Every request ends in bounded time. */
+static bool mark_transfer(RemotePager *pager, RemoteStoreOp op, unsigned which,
+                          void *page, Error **errp)
+{
+    MarkRequest r = {
+        .req.op = op,
+        .req.page = pager->size / REMOTE_STORE_PAGE_SIZE + which,
+        .req.buf = page,
+        .req.fresh = true,
+        .req.complete = mark_complete,
+        /* A page is used by one queue only. */
+        .shard = &pager->shards[0],
+    };
+
+    shard_call(r.shard, mark_submit, &r);
+    while (!qatomic_load_acquire(&r.done)) {
+        g_usleep(POLL_US);
+    }
+    if (r.req.result != REMOTE_STORE_OK) {
+        error_setg(errp, "memory backend '%s': cannot %s store '%s' to see "
+                   "who has its pages: %s", pager->id,
+                   op == REMOTE_STORE_GET ? "read" : "write",
+                   remote_store_id(pager->store),
+                   r.req.reason ?: "unknown error");
+        g_free(r.req.reason);
+        return false;
+    }
+    return true;
+}
+
+static bool mark_write(RemotePager *pager, unsigned which, bool taken,
+                       Error **errp)
+{
+    Mark *mark = qemu_memalign(REMOTE_STORE_PAGE_SIZE, REMOTE_STORE_PAGE_SIZE);
+    bool ok;
+
+    memset(mark, 0, REMOTE_STORE_PAGE_SIZE);
+    memcpy(mark->magic, magic, sizeof(magic));
+    mark->offer = pager->offer;
+    mark->taken = taken;
+    ok = mark_transfer(pager, REMOTE_STORE_PUT, which, mark, errp);
+    qemu_vfree(mark);
+    return ok;
+}
+
+/* Set @taken; or fail if the mark belongs to another offer. */
+static bool mark_read(RemotePager *pager, unsigned which, bool *taken,
+                      Error **errp)
+{
+    Mark *mark = qemu_memalign(REMOTE_STORE_PAGE_SIZE, REMOTE_STORE_PAGE_SIZE);
+    bool ok = mark_transfer(pager, REMOTE_STORE_GET, which, mark, errp);
+
+    if (ok && (memcmp(mark->magic, magic, sizeof(magic)) ||
+               !qemu_uuid_is_equal(&mark->offer, &pager->offer))) {
+        error_setg(errp, "memory backend '%s': what store '%s' has is not, or "
+                   "not any more, what this migration has handed over",
+                   pager->id, remote_store_id(pager->store));
+        ok = false;
+    }
+    *taken = ok && mark->taken;
+    qemu_vfree(mark);
+    return ok;
+}
+
+/* The source writes the first mark, the destination the second. */
+static unsigned own_mark(const RemotePager *pager)
+{
+    return pager->ownership == PAGER_OFFERS ? 0 : 1;
+}
+
+bool ownership_offer(RemotePager *pager, Error **errp)
+{
+    qemu_uuid_generate(&pager->offer);
+    pager->ownership = PAGER_OFFERS;
+    if (!mark_write(pager, 0, false, errp) ||
+        !mark_write(pager, 1, false, errp)) {
+        pager->ownership = PAGER_OWNS;
+        return false;
+    }
+    return true;
+}
+
+bool ownership_offered(RemotePager *pager, const QemuUUID *offer, Error **errp)
+{
+    bool taken;
+
+    pager->offer = *offer;
+    pager->ownership = PAGER_OFFERED;
+    pager->declined = false;
+    return mark_read(pager, 0, &taken, errp);
+}
+
+bool ownership_take(RemotePager *pager, Error **errp)
+{
+    ERRP_GUARD();
+    unsigned own = own_mark(pager);
+    bool taken;
+
+    if (pager->ownership == PAGER_OWNS) {
+        return true;
+    }
+    /* Who is far too late must not even write. */
+    if (!mark_read(pager, own, &taken, errp) ||
+        (!pager->declined && !mark_write(pager, own, true, errp)) ||
+        !mark_read(pager, !own, &taken, errp)) {
+        return false;
+    }
+    if (taken || pager->declined) {
+        if (pager->ownership == PAGER_OFFERED) {
+            pager->declined = true;
+            mark_write(pager, own, false, NULL);
+        }
+        error_setg(errp, "memory backend '%s': its pages in store '%s' belong "
+                   "to the %s of the migration", pager->id,
+                   remote_store_id(pager->store),
+                   pager->ownership == PAGER_OFFERS ? "destination"
+                                                    : "source");
+        error_append_hint(errp, "Only one of the two VMs can run; quit this "
+                          "one.\n");
+        return false;
+    }
+    pager->ownership = PAGER_OWNS;
+    return true;
+}
+
+bool ownership_is_taken(RemotePager *pager)
+{
+    bool taken;
+
+    return mark_read(pager, !own_mark(pager), &taken, NULL) && taken;
+}

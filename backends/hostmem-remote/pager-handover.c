@@ -1,0 +1,261 @@
+/*
+ * Handing pages over to another process: what a pager does for it
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "content.h"
+#include "exec/target_page.h"
+#include "ownership.h"
+#include "pager-handover.h"
+#include "qapi/error.h"
+#include "qemu/bitmap.h"
+#include "shard-handover.h"
+
+/* Time for discarding what the destination had in the store, in ms. */
+#define LEAVE_TIMEOUT_MS 2000
+
+static uint64_t nr_pages(const RemotePager *pager)
+{
+    return pager->size / REMOTE_STORE_PAGE_SIZE;
+}
+
+/* Pages from @first on, up to the end of a stripe. */
+static ShardPages part(const RemotePager *pager, uint64_t first, uint64_t nr,
+                       HandoverPage *pages)
+{
+    uint64_t stripe = 1ull << pager->stripe_shift;
+    ShardPages part = {
+        .nr = MIN(MIN(nr, stripe - first % stripe), PAGER_MAP_PAGES),
+        .pages = pages,
+    };
+
+    part.shard = pager_shard_of(pager, first, &part.first);
+    return part;
+}
+
+/* The source */
+
+bool pager_can_offer(RemotePager *pager, Error **errp)
+{
+    ERRP_GUARD();
+
+    if (qemu_target_page_size() != REMOTE_STORE_PAGE_SIZE) {
+        error_setg(errp, "memory backend '%s': pages of the guest have %zu "
+                   "bytes, so they cannot be handed over", pager->id,
+                   qemu_target_page_size());
+        return false;
+    }
+    if (pager->move) {
+        error_setg(errp, "memory backend '%s': its pages are being moved to "
+                   "another store", pager->id);
+        error_append_hint(errp, "Wait until remote-memory-set-store has "
+                          "finished, or cancel it.\n");
+        return false;
+    }
+    return remote_store_check_save(pager->region, errp);
+}
+
+static void squeeze_bh(void *opaque)
+{
+    shard_retarget(opaque);
+}
+
+void pager_squeeze(RemotePager *pager, uint64_t size)
+{
+    uint32_t each = size / REMOTE_STORE_PAGE_SIZE / pager->nr_shards;
+
+    for (unsigned i = 0; i < pager->nr_shards; i++) {
+        RemoteShard *s = &pager->shards[i];
+        uint32_t squeeze = size ? MAX(each, BUDGET_MIN_PAGES) : 0;
+
+        if (qatomic_read(&s->squeeze) != squeeze) {
+            qatomic_set(&s->squeeze, squeeze);
+            shard_call(s, squeeze_bh, s);
+        }
+    }
+}
+
+uint64_t pager_least_size(const RemotePager *pager)
+{
+    return (uint64_t)pager->nr_shards * BUDGET_MIN_PAGES *
+           REMOTE_STORE_PAGE_SIZE;
+}
+
+uint64_t pager_local_size(const RemotePager *pager)
+{
+    uint64_t used = 0;
+
+    for (unsigned i = 0; i < pager->nr_shards; i++) {
+        used += qatomic_read(&pager->shards[i].budget.used);
+    }
+    return used * REMOTE_STORE_PAGE_SIZE;
+}
+
+static void freeze(RemotePager *pager)
+{
+    for (unsigned i = 0; i < pager->nr_shards; i++) {
+        shard_freeze(&pager->shards[i]);
+    }
+}
+
+static void thaw(RemotePager *pager)
+{
+    for (unsigned i = 0; i < pager->nr_shards; i++) {
+        shard_thaw(&pager->shards[i]);
+    }
+}
+
+GByteArray *pager_offer(RemotePager *pager, Error **errp)
+{
+    GByteArray *state = NULL;
+
+    freeze(pager);
+    if (ownership_offer(pager, errp)) {
+        state = remote_store_save(pager->region, errp);
+    }
+    if (!state) {
+        pager->ownership = PAGER_OWNS;
+        thaw(pager);
+        return NULL;
+    }
+    pager->settled = false;
+    pager->sent = bitmap_new(nr_pages(pager));
+    return state;
+}
+
+uint32_t pager_map(RemotePager *pager, uint64_t first, uint64_t nr,
+                   HandoverPage *pages)
+{
+    ShardPages export = part(pager, first, nr, pages);
+
+    shard_export(&export);
+    for (uint32_t i = 0; i < export.nr; i++) {
+        HandoverPage *page = &pages[i];
+
+        if (page->place == HANDOVER_MAPPED) {
+            page->place = handover_place(pager->host + (first + i) *
+                                        REMOTE_STORE_PAGE_SIZE,
+                                        page->stored, page->hash);
+        }
+        if (page->place == HANDOVER_SENT) {
+            set_bit(first + i, pager->sent);
+        }
+    }
+    return export.nr;
+}
+
+int64_t pager_settle_dirty(RemotePager *pager, unsigned long *dirty)
+{
+    int64_t before;
+
+    if (pager->settled) {
+        return 0;
+    }
+    before = bitmap_count_one(dirty, nr_pages(pager));
+    if (pager->ownership == PAGER_OWNS) {
+        bitmap_zero(dirty, nr_pages(pager));
+        return -before;
+    }
+    pager->settled = true;
+    bitmap_copy(dirty, pager->sent, nr_pages(pager));
+    return bitmap_count_one(dirty, nr_pages(pager)) - before;
+}
+
+bool pager_let_go(RemotePager *pager)
+{
+    if (!ownership_is_taken(pager)) {
+        return false;
+    }
+    pager_discard(pager, 0, nr_pages(pager));
+    return true;
+}
+
+/* The destination */
+
+static bool is_idle(RemotePager *pager)
+{
+    for (unsigned i = 0; i < pager->nr_shards; i++) {
+        if (qatomic_read(&pager->shards[i].in_flight)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool has_garbage(RemotePager *pager)
+{
+    for (unsigned i = 0; i < pager->nr_shards; i++) {
+        if (qatomic_read(&pager->shards[i].nr_garbage)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/*
+ * Nobody touches the memory meanwhile: the VM is stopped, and what comes for
+ * it comes later.
+ */
+void pager_leave_store(RemotePager *pager)
+{
+    int64_t deadline = g_get_monotonic_time() + LEAVE_TIMEOUT_MS * 1000LL;
+
+    pager_discard(pager, 0, nr_pages(pager));
+    while (has_garbage(pager) && g_get_monotonic_time() < deadline) {
+        g_usleep(SHARD_POLL_US);
+    }
+    freeze(pager);
+    while (!is_idle(pager)) {
+        g_usleep(SHARD_POLL_US);
+    }
+    for (unsigned i = 0; i < pager->nr_shards; i++) {
+        shard_leave_store(&pager->shards[i]);
+    }
+    remote_store_detach(g_steal_pointer(&pager->region));
+}
+
+bool pager_enter_store(RemotePager *pager, const QemuUUID *uuid,
+                       const QemuUUID *offer, GByteArray *state, Error **errp)
+{
+    pager->region = remote_store_inherit(pager->store, uuid, nr_pages(pager),
+                                         state, errp);
+    if (!pager->region) {
+        return false;
+    }
+    for (unsigned i = 0; i < pager->nr_shards; i++) {
+        if (!shard_enter_store(&pager->shards[i], pager->region, errp)) {
+            return false;
+        }
+    }
+    return ownership_offered(pager, offer, errp);
+}
+
+void pager_apply(RemotePager *pager, uint64_t first, uint64_t nr,
+                 HandoverPage *pages)
+{
+    while (nr) {
+        ShardPages import = part(pager, first, nr, pages);
+
+        shard_import(&import);
+        first += import.nr;
+        pages += import.nr;
+        nr -= import.nr;
+    }
+}
+
+/* Both */
+
+bool pager_take(RemotePager *pager, Error **errp)
+{
+    if (pager->ownership == PAGER_OWNS) {
+        return true;
+    }
+    if (!ownership_take(pager, errp)) {
+        return false;
+    }
+    g_free(g_steal_pointer(&pager->sent));
+    thaw(pager);
+    return true;
+}
