@@ -246,7 +246,7 @@ FRIENDS = [
            capability('background-snapshot', 'not compatible with guest '
                       'memory configuration')),
     Friend('``dump-guest-memory``', WORKS,
-           'reads all pages through the cache, one after the other', dump),
+           'reads all pages; those that the guest uses stay in the cache', dump),
     Friend('CPR, mode ``cpr-reboot``', WORKS,
            'to a file; the memory is private, so all pages go to the file',
            travels(scheme=FILE, parameters={'mode': 'cpr-reboot'})),
