@@ -87,9 +87,12 @@ class Trip:
 
 
 def set_capabilities(machine, names):
-    """Switch capabilities on."""
-    machine.qmp.command('migrate-set-capabilities', capabilities=[
-        {'capability': name, 'state': True} for name in names])
+    """Switch these capabilities on, and off what a trip before had on."""
+    known = machine.qmp.command('query-migrate-capabilities')
+    wanted = [{'capability': name, 'state': True} for name in names]
+    wanted += [{**entry, 'state': False} for entry in known
+               if entry['state'] and entry['capability'] not in names]
+    machine.qmp.command('migrate-set-capabilities', capabilities=wanted)
 
 
 def end_precopy(source):
