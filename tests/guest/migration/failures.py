@@ -108,8 +108,9 @@ ends, the guest goes on when the store is back"""
             with held_migration(journey, REMOTE, moments.first_pass()) as (
                     destination, wire):
                 network.cut()
-                wire.resume()
+                # Else the migration may stop the VM before, to end
                 source.wait_status('io-error')
+                wire.resume()
                 network.restore()
                 guest.revive(source)
                 cancel(source, wire)
