@@ -8,7 +8,10 @@
 #include "handover.h"
 #include "migration.h"
 #include "migration/blocker.h"
+#include "migration/migration.h"
 #include "migration/misc.h"
+#include "migration/options.h"
+#include "migration/qemu-file.h"
 #include "postcopy.h"
 #include "qapi/error.h"
 #include "qapi/qapi-commands-migration.h"
@@ -24,23 +27,46 @@ bool migration_is_held(void)
     return held;
 }
 
+static Error *reason(void)
+{
+    Error *err = NULL;
+
+    error_setg(&err, "the guest waits for a page that its store, or the "
+               "source of its migration, does not give; repair that and "
+               "continue the guest first");
+    return err;
+}
+
 /* Fails while a migration is under way, and then is tried again at its end. */
 static void add_blocker(void)
 {
-    error_setg(&held_blocker, "the guest waits for a page that its store, "
-               "or the source of its migration, does not give; repair that "
-               "and continue the guest first");
+    held_blocker = reason();
     migrate_add_blocker_internal(&held_blocker, NULL);
 }
 
 /*
- * A migration that is under way is given up.  Nothing that it sends from now
- * on arrives, so that whatever it does before it ends, the destination does
- * not get a state of this vCPU.  It may be a while until it ends: it may wait
- * for a page as well.
- *
- * Who stops the VM to save its state waits for the vCPU instead.
+ * Nothing that a migration sends from now on arrives.  So whatever it does
+ * before it sees that, the destination does not get a state of a vCPU that is
+ * in the middle of an instruction.  It may be a while until it ends, since it
+ * may wait for a page as well: perhaps in the middle of sending it, where
+ * closing the connection, as migrate_cancel does, would wait for it.
  */
+static void give_up(MigrationState *s)
+{
+    g_autoptr(Error) err = reason();
+
+    WITH_QEMU_LOCK_GUARD(&s->qemu_file_lock) {
+        if (s->to_dst_file) {
+            migrate_set_error(s, err);
+            qemu_file_set_error(s->to_dst_file, -EIO);
+            return;
+        }
+    }
+    /* Not connected yet: nothing to wait for. */
+    qmp_migrate_cancel(NULL);
+}
+
+/* Who stops the VM to save its state waits for the vCPU instead. */
 bool migration_hold(void)
 {
     if (runstate_check(RUN_STATE_FINISH_MIGRATE) ||
@@ -49,14 +75,22 @@ bool migration_hold(void)
     }
     held = true;
     if (migration_is_running()) {
-        qmp_migrate_cancel(NULL);
+        give_up(migrate_get_current());
     }
     add_blocker();
     return true;
 }
 
-static int migration_end(NotifierWithReturn *n, MigrationEvent *e, Error **errp)
+/* Called with the BQL. */
+static int migration_event(NotifierWithReturn *n, MigrationEvent *e,
+                           Error **errp)
 {
+    if (e->type == MIG_EVENT_PRECOPY_SETUP && migrate_colo()) {
+        error_setg(errp, "the guest has remote memory: migration capability "
+                   "'x-colo' would keep a second copy of all of it on the "
+                   "other side");
+        return -EOPNOTSUPP;
+    }
     if (e->type == MIG_EVENT_PRECOPY_FAILED && held && !held_blocker) {
         add_blocker();
     }
@@ -91,14 +125,14 @@ static int precopy_visit(NotifierWithReturn *n, void *data, Error **errp)
 void migration_limits_init(void)
 {
     static NotifierWithReturn precopy_notifier = { .notify = precopy_visit };
-    static NotifierWithReturn end_notifiers[MIG_MODE__MAX];
+    static NotifierWithReturn notifiers[MIG_MODE__MAX];
     static bool done;
 
     if (!done) {
         done = true;
         qemu_add_vm_change_state_handler(vm_change, NULL);
         for (MigMode mode = 0; mode < MIG_MODE__MAX; mode++) {
-            migration_add_notifier_mode(&end_notifiers[mode], migration_end,
+            migration_add_notifier_mode(&notifiers[mode], migration_event,
                                         mode);
         }
         postcopy_init();

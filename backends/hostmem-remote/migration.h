@@ -20,7 +20,7 @@ void migration_limits_init(void);
  * migration_hold: no migration until the VM runs
  *
  * A vCPU in the middle of an instruction has no state that could be sent or
- * saved.  One that is under way is cancelled.  With the BQL.  Returns: false if
+ * saved.  One that is under way is given up.  With the BQL.  Returns: false if
  * the VM is being stopped to save its state.
  */
 bool migration_hold(void);

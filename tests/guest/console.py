@@ -28,6 +28,7 @@ class Console:
         self.text = ''
         self.closed = False
         self.position = 0
+        self.checked = 0
         self.changed = threading.Condition()
         self.thread = threading.Thread(target=self._reader, daemon=True)
         self.thread.start()
@@ -78,9 +79,10 @@ class Console:
             self._check_alive(closed_is_fine=True)
 
     def _check_alive(self, closed_is_fine=False):
-        fatal = FATAL.search(self.text)
+        fatal = FATAL.search(self.text, self.checked)
         if fatal:
             raise ConsoleError('the guest says: ' + fatal[0].strip())
+        self.checked = self.text.rfind('\n') + 1
         if self.closed and not closed_is_fine:
             raise ConsoleError('QEMU closed the console')
 

@@ -384,6 +384,16 @@ class Machine:
             time.sleep(POLL_SECONDS)
         self.console.check()
 
+    def revive(self, done, what):
+        """Continue, as often as it takes until something is done. What went
+        wrong before the cure may be reported after it."""
+        def step(status):
+            if status == 'io-error':
+                self.qmp.command('cont')
+            return status == 'running' and done()
+        self.wait_until(step, what)
+        self.qmp.forget_events()
+
     def check_records(self):
         """All records of the pager agree."""
         require(self.plain or

@@ -104,16 +104,10 @@ class Session(contextlib.ExitStack):
         require(not self.machine.qmp.take_event('STOP'), 'the VM was stopped')
 
     def revive(self):
-        """Continue, as often as it takes to verify a round. What went wrong
-        before the cure may be reported after it."""
+        """Continue, as often as it takes to verify a round."""
         goal = self._goal()
-
-        def done(status):
-            if status == 'io-error':
-                self.machine.qmp.command('cont')
-            return status == 'running' and self.verified() >= goal
-        self.machine.wait_until(done, 'a round after the cure')
-        self.machine.qmp.forget_events()
+        self.machine.revive(lambda: self.verified() >= goal,
+                            'a round after the cure')
 
     def wait_error(self):
         """Wait until the VM was stopped by its store. Returns the event."""

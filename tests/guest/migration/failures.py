@@ -14,7 +14,7 @@ from lib import STEP_SECONDS, require
 from migration import guest
 from migration.journey import Journey
 from migration.sides import ORDINARY, REMOTE, OnMemcached, Ram
-from migration.trip import FAST, Trip, end_precopy, state, wait_state
+from migration.trip import Trip, state, wait_state
 from migration.wire import Wire
 from proxy import Proxy
 
@@ -58,22 +58,26 @@ def cancelled(moments):
     """Cancelled at any moment: the guest goes on where it is"""
     with Journey(Ram) as journey:
         for _ in range(REPEATS):
-            with held_migration(journey, REMOTE, moments.precopy()) as (
+            with held_migration(journey, REMOTE, moments.any_pass()) as (
                     destination, wire):
-                journey.machine.qmp.command('migrate_cancel')
-                wire.resume()
-                # Writes that fail by then may be found first
-                wait_state(journey.machine, 'cancelled', 'failed')
+                cancel(journey.machine, wire)
                 wait_end(destination)
             journey.go_on()
         journey.travel(Trip())
+
+
+def cancel(source, wire):
+    """It is cancelled, unless its end was found first."""
+    source.qmp.command('migrate_cancel')
+    wire.resume()
+    wait_state(source, 'cancelled', 'failed')
 
 
 def destination_killed(moments):
     """The destination dies in precopy: the guest goes on where it is"""
     with Journey(Ram) as journey:
         for _ in range(REPEATS):
-            with held_migration(journey, ORDINARY, moments.precopy()) as (
+            with held_migration(journey, ORDINARY, moments.any_pass()) as (
                     destination, wire):
                 destination.kill()
                 wire.resume()
@@ -96,27 +100,36 @@ class OnNetwork(OnMemcached):
 
 
 def source_store_lost(moments):
-    """The source's store is lost in precopy: the guest waits for it"""
+    """The source's store is lost in precopy: the VM stops, the migration \
+ends, the guest goes on when the store is back"""
     with Journey(OnNetwork) as journey:
-        source = journey.machine
-        with held_migration(journey, REMOTE, moments.precopy()) as (
-                destination, wire):
-            journey.store.network.cut()
-            wire.resume()
-            source.wait_status('io-error')
-            print(source.qmp.command('query-migrate'))
-            journey.store.network.restore()
-            source.qmp.command('cont')
-            print(source.qmp.command('query-migrate'))
+        source, network = journey.machine, journey.store.network
+        for _ in range(REPEATS):
+            with held_migration(journey, REMOTE, moments.first_pass()) as (
+                    destination, wire):
+                network.cut()
+                # Else the migration may stop the VM before, to end
+                source.wait_status('io-error')
+                wire.resume()
+                network.restore()
+                guest.revive(source)
+                cancel(source, wire)
+                wait_end(destination)
+            guest.go_on(source)
+            source.check_records()
+        journey.travel(Trip())
 
 
 def source_killed(_):
     """The source dies after the switch: the guest goes on where it is"""
+    trip = Trip(parameters={'max-bandwidth': 0})
     with Journey(OnMemcached) as journey:
-        source = journey.machine
-        journey.travel(Trip())
-        source.kill()
-        journey.go_on(2)
+        for _ in range(REPEATS):
+            source, destination = journey.machine, journey.make_destination()
+            trip.make(source, destination, journey.address())
+            source.kill()
+            journey.machines.append(destination)
+            journey.go_on()
 
 
 CASES = [cancelled, destination_killed, source_store_lost, source_killed]

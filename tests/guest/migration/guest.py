@@ -12,7 +12,7 @@ from payload import make_payload
 # The guest verifies all words of PAGES pages, again and again, rewrites one
 # in ONE_IN of them in each round, and says so after every BEAT pages.
 PAGES = 2048
-BEAT = 64
+BEAT = 512
 WORDS = 1024
 ONE_IN = 4
 FOR_EVER = 0xffffffff
@@ -41,15 +41,27 @@ def verified(machine):
     return BEAT * machine.console.text.count(LINE)
 
 
+def after(machine, rounds):
+    """What verified() will be so many whole rounds from now."""
+    return verified(machine) + rounds * PAGES + BEAT
+
+
 def go_on(machine, rounds=1, until=lambda: True):
     """Verify so many rounds more, and then until something is true, without
     a stop. After one round each page was read since now."""
-    goal = verified(machine) + rounds * PAGES
+    goal = after(machine, rounds)
 
     def done(status):
         require(status == 'running', f'VM is {status}')
         return verified(machine) >= goal and until()
     machine.wait_until(done, f'{rounds} rounds')
+
+
+def revive(machine):
+    """Continue, as often as it takes to verify a round."""
+    goal = after(machine, 1)
+    machine.revive(lambda: verified(machine) >= goal,
+                   'a round after the cure')
 
 
 def check_speech(machines):

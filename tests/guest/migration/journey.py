@@ -9,6 +9,7 @@ import lib
 from lib import require
 from migration import guest
 from migration.sides import REMOTE, make_side
+from migration.trip import TCP, UNIX
 from payload import boot_from
 
 
@@ -17,7 +18,8 @@ class Journey(contextlib.ExitStack):
     all that it has been on stay until the end. Their stores have a place
     each, or share one."""
 
-    def __init__(self, store, memory=REMOTE, shared=False, extra=()):
+    def __init__(self, store, memory=REMOTE, shared=False, disk=boot_from,
+                 extra=()):
         super().__init__()
         self.machines = []
         self.shared = shared
@@ -25,7 +27,7 @@ class Journey(contextlib.ExitStack):
         self.numbers = 0
         try:
             self.directory = self.enter_context(lib.work_directory())
-            self.boot = boot_from(guest.busy_payload(self.directory))
+            self.boot = disk(guest.busy_payload(self.directory))
             self.store = self.enter_context(store(self.directory))
             self.machines.append(self.make_machine(memory))
             self.go_on()
@@ -49,9 +51,9 @@ class Journey(contextlib.ExitStack):
         """A machine for the guest to go to."""
         return self.make_machine(memory, '-incoming', 'defer', *extra)
 
-    def address(self, scheme='unix'):
+    def address(self, scheme=UNIX):
         """A place that no migration has used before."""
-        if scheme == 'tcp':
+        if scheme == TCP:
             return 'tcp:127.0.0.1:' + str(lib.free_port())
         return f'{scheme}:{self.directory}/migration{self.numbers}'
 

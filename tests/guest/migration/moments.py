@@ -19,9 +19,13 @@ class Moments:
         self.random = random.Random(self.seed)
         tap.note(f'moments of RM_SEED={self.seed}')
 
-    def precopy(self):
+    def first_pass(self):
         """After how many bytes of a migration: in the first pass over the
-        guest's memory, or in the next ones."""
+        guest's memory."""
+        return self.random.randrange(1, PAGES * 4096)
+
+    def any_pass(self):
+        """The same, or in the next passes."""
         return self.random.randrange(1, PAGES * 4096 * 3 // 2)
 
     def up_to(self, size):

@@ -9,6 +9,9 @@ from lib import MIB, require
 
 PRECOPY, POSTCOPY = 'precopy', 'postcopy'
 
+# What a migration goes through; the destination reads a file afterwards.
+UNIX, TCP, FILE = 'unix', 'tcp', 'file'
+
 ENDED = ('completed', 'failed', 'cancelled')
 
 # Precopy ends when what is left can be sent within the longest time without
@@ -29,17 +32,19 @@ class Trip:
     handover: whether pages that are remote stay where they are
     capabilities: those that are switched on, on both sides
     parameters: of both sides
-    scheme: what it goes through: unix, tcp, or file
+    scheme: what it goes through
     """
     mode: str = PRECOPY
     handover: bool = False
     capabilities: tuple = ()
     parameters: dict = dataclasses.field(default_factory=dict)
-    scheme: str = 'unix'
+    scheme: str = UNIX
 
     def prepare(self, machine):
         """Tell one side."""
-        names = ['return-path', *self.capabilities]
+        names = list(self.capabilities)
+        if self.scheme != FILE:
+            names.append('return-path')
         if self.mode is POSTCOPY:
             names.append('postcopy-ram')
         if self.handover:
@@ -51,19 +56,27 @@ class Trip:
     def make(self, source, destination, address):
         """Bring the guest from one machine to the other."""
         self.start(source, destination, address)
-        if not self.handover:
-            # Else there is one only, when the guest has stopped.
-            wait_passes(source, PASSES)
-        self.switch(source)
-        wait_state(source, 'completed')
+        self.finish(source)
+        if self.scheme == FILE:
+            destination.qmp.command('migrate-incoming', uri=address)
         wait_state(destination, 'completed')
 
     def start(self, source, destination, address, way=None):
         """Let it begin: to the destination's address, or to a way there."""
         self.prepare(destination)
         self.prepare(source)
-        destination.qmp.command('migrate-incoming', uri=address)
+        if self.scheme != FILE:
+            destination.qmp.command('migrate-incoming', uri=address)
         source.qmp.command('migrate', uri=way or address)
+
+    def finish(self, source):
+        """Wait until the guest has written to what was sent already, and let
+        it go over."""
+        if not self.handover:
+            # Else there is one only, when the guest has stopped.
+            wait_passes(source, PASSES)
+        self.switch(source)
+        wait_state(source, 'completed')
 
     def switch(self, source):
         """Let the guest go over."""
@@ -74,9 +87,12 @@ class Trip:
 
 
 def set_capabilities(machine, names):
-    """Switch capabilities on."""
-    machine.qmp.command('migrate-set-capabilities', capabilities=[
-        {'capability': name, 'state': True} for name in names])
+    """Switch these capabilities on, and off what a trip before had on."""
+    known = machine.qmp.command('query-migrate-capabilities')
+    wanted = [{'capability': name, 'state': True} for name in names]
+    wanted += [{**entry, 'state': False} for entry in known
+               if entry['state'] and entry['capability'] not in names]
+    machine.qmp.command('migrate-set-capabilities', capabilities=wanted)
 
 
 def end_precopy(source):

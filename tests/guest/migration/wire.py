@@ -16,14 +16,20 @@ class Wire(Proxy):
     """Passes a migration on to a Unix socket."""
 
     def __init__(self, target):
-        self.left = None
+        self.limit = None
+        self.passed = 0
         self.is_stopped = threading.Event()
         super().__init__(target)
 
     def stop_after(self, size):
-        """Let that many bytes more through, and nothing after them."""
-        self.is_stopped.clear()
-        self.left = size
+        """Let that many bytes through, and nothing after them."""
+        self.limit = size
+
+    def resume(self):
+        """Let everything through."""
+        with self.lock:
+            self.limit = None
+            super().resume()
 
     def restore(self):
         """Accept connections, with small buffers."""
@@ -43,11 +49,19 @@ class Wire(Proxy):
 
     def _limited(self, data):
         """As much as may pass, and the rest when it goes on."""
-        if self.left is not None:
-            yield data[:self.left]
-            data, self.left = data[self.left:], max(self.left - len(data), 0)
-            if not self.left:
-                self.left = None
+        limit = self.limit
+        if limit is not None and limit <= self.passed + len(data):
+            yield data[:limit - self.passed]
+            data = data[limit - self.passed:]
+            self.passed = limit
+            self._stop()
+        self.passed += len(data)
+        yield data
+
+    def _stop(self):
+        """Nothing gets through from now on, unless everything does."""
+        with self.lock:
+            if self.limit is not None:
                 self.pause()
                 self.is_stopped.set()
-        yield data
+            self.limit = None
