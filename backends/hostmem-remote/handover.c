@@ -65,13 +65,21 @@ static bool is_active(void *opaque)
     return has_capability() && pagers_any();
 }
 
+/* A backend that nothing uses is not migrated. */
+static bool is_migrated(const RemotePager *pager)
+{
+    RAMBlock *rb = pagers_block(pager);
+
+    return rb && qemu_ram_is_migratable(rb) && !migrate_ram_is_ignored(rb);
+}
+
 /* The source, before */
 
 static void check_pager(RemotePager *pager, void *opaque)
 {
     Error **errp = opaque;
 
-    if (!*errp) {
+    if (!*errp && is_migrated(pager)) {
         pager_can_offer(pager, errp);
     }
 }
@@ -80,14 +88,7 @@ static int save_prepare(void *opaque, Error **errp)
 {
     Error *err = NULL;
 
-    if (runstate_check(RUN_STATE_SAVE_VM)) {
-        error_setg(&err, "the capability remote-memory hands pages over to "
-                   "another VM, and a snapshot needs them");
-        error_append_hint(&err, "Switch it off with "
-                          "migrate-set-capabilities.\n");
-    } else {
-        pagers_foreach(check_pager, &err);
-    }
+    pagers_foreach(check_pager, &err);
     if (err) {
         error_propagate(errp, err);
         return -EINVAL;
@@ -100,7 +101,7 @@ static void begin_pager(RemotePager *pager, void *opaque)
 {
     Error **errp = opaque;
 
-    if (!*errp && pager_take(pager, errp)) {
+    if (!*errp && is_migrated(pager) && pager_take(pager, errp)) {
         pager->settled = false;
         pager->handing_over = true;
     }
@@ -110,7 +111,14 @@ static int save_setup(QEMUFile *f, void *opaque, Error **errp)
 {
     Error *err = NULL;
 
-    pagers_foreach(begin_pager, &err);
+    if (runstate_check(RUN_STATE_SAVE_VM)) {
+        error_setg(&err, "the capability remote-memory hands pages over to "
+                   "another VM, but a snapshot has to have them");
+        error_append_hint(&err, "Switch it off with "
+                          "migrate-set-capabilities.\n");
+    } else {
+        pagers_foreach(begin_pager, &err);
+    }
     qemu_put_byte(f, RECORD_END);
     if (err) {
         error_propagate(errp, err);
@@ -148,7 +156,7 @@ static void add_local(RemotePager *pager, void *opaque)
     Local *local = opaque;
 
     /* After the offer, RAM knows what is left. */
-    if (pager->ownership == PAGER_OWNS) {
+    if (pager->handing_over && pager->ownership == PAGER_OWNS) {
         local->size += pager_local_size(pager);
         local->least += SQUEEZE_SPARE * pager_least_size(pager);
         local->nr_pagers++;
@@ -207,11 +215,9 @@ uint64_t remote_memory_settle_dirty(RAMBlock *rb)
 static void put_state(QEMUFile *f, RemotePager *pager, const GByteArray *state)
 {
     const char *type = object_get_typename(OBJECT(pager->store));
-    ram_addr_t offset;
-    RAMBlock *rb = qemu_ram_block_from_host(pager->host, false, &offset);
 
     qemu_put_byte(f, RECORD_PAGER);
-    qemu_put_counted_string(f, rb->idstr);
+    qemu_put_counted_string(f, pagers_block(pager)->idstr);
     qemu_put_be64(f, pager->size);
     qemu_put_counted_string(f, type);
     qemu_put_buffer(f, pager->region->uuid.data, sizeof(QemuUUID));
@@ -230,7 +236,7 @@ static void save_pager(RemotePager *pager, void *opaque)
     g_autoptr(GByteArray) state = NULL;
     Save *save = opaque;
 
-    if (save->err) {
+    if (save->err || !pager->handing_over) {
         return;
     }
     state = pager_offer(pager, &save->err);
@@ -308,7 +314,9 @@ static int migration_event(NotifierWithReturn *notifier, MigrationEvent *event,
 
 static void leave_store(RemotePager *pager, void *opaque)
 {
-    pager_leave_store(pager);
+    if (is_migrated(pager)) {
+        pager_leave_store(pager);
+    }
 }
 
 /*
@@ -319,8 +327,7 @@ static void mark_received(RemotePager *pager, uint64_t first, uint64_t nr,
                           const HandoverPage *pages)
 {
     void *host = pager->host + first * REMOTE_STORE_PAGE_SIZE;
-    ram_addr_t offset;
-    RAMBlock *rb = qemu_ram_block_from_host(host, false, &offset);
+    RAMBlock *rb = pagers_block(pager);
 
     if (pages->place != HANDOVER_SENT && rb->receivedmap) {
         ramblock_recv_bitmap_set_range(rb, host, nr);
@@ -430,11 +437,16 @@ bool remote_memory_may_run(void)
     Error *err = NULL;
 
     pagers_foreach(take_pager, &err);
-    if (err) {
-        error_report_err(err);
-        return false;
+    if (!err) {
+        return true;
     }
-    return true;
+    error_report_err(err);
+    if (runstate_check(RUN_STATE_INMIGRATE) ||
+        runstate_check(RUN_STATE_FINISH_MIGRATE)) {
+        /* "cont" asks again. */
+        runstate_set(RUN_STATE_PAUSED);
+    }
+    return false;
 }
 
 typedef struct Offers {

@@ -127,6 +127,7 @@ bool ownership_offer(RemotePager *pager, Error **errp)
 {
     qemu_uuid_generate(&pager->offer);
     pager->ownership = PAGER_OFFERS;
+    pager->claimed = pager->declined = false;
     if (!mark_write(pager, 0, false, errp) ||
         !mark_write(pager, 1, false, errp)) {
         pager->ownership = PAGER_OWNS;
@@ -141,7 +142,7 @@ bool ownership_offered(RemotePager *pager, const QemuUUID *offer, Error **errp)
 
     pager->offer = *offer;
     pager->ownership = PAGER_OFFERED;
-    pager->declined = false;
+    pager->claimed = pager->declined = false;
     return mark_read(pager, 0, &taken, errp);
 }
 
@@ -184,8 +185,17 @@ bool ownership_take(RemotePager *pager, Error **errp)
         return true;
     }
     /* Who is far too late must not even write. */
-    if (!mark_read(pager, own, &taken, errp) ||
-        (!pager->declined && !mark_write(pager, own, true, errp)) ||
+    if (!mark_read(pager, own, &taken, errp)) {
+        return false;
+    }
+    if (taken && !pager->claimed) {
+        error_setg(errp, "memory backend '%s': its pages in store '%s' were "
+                   "taken by another VM that got the same migration",
+                   pager->id, remote_store_id(pager->store));
+        return false;
+    }
+    pager->claimed = !pager->declined;
+    if ((pager->claimed && !mark_write(pager, own, true, errp)) ||
         !other_has_it(pager, &taken, errp)) {
         return false;
     }

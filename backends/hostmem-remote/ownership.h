@@ -44,6 +44,10 @@
  * pages is neither needed nor wanted for marks, which have to stay where the
  * other side looks for them.
  *
+ * A destination that finds its mark written before it has done so is not the
+ * only one: somebody has loaded the same stream twice, from a file perhaps.  It
+ * does not run.
+ *
  * A mark with the number of another offer means that the pages were taken,
  * and offered again since: whoever reads that is far too late.
  */

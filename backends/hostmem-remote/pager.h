@@ -82,7 +82,8 @@ struct RemotePager {
     PagerMove *move;        /* or NULL: see set-store.c */
     /* With the BQL: see ownership.h and pager-handover.c. */
     int ownership;          /* a PagerOwnership */
-    bool declined;
+    bool claimed;           /* we have written that we have it */
+    bool declined;          /* and taken that back */
     QemuUUID offer;
     /* Of the migration thread, with the lock of the dirty bitmap. */
     bool handing_over;

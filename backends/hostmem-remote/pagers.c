@@ -60,6 +60,13 @@ RemotePager *pagers_find(const RAMBlock *rb)
     return pager;
 }
 
+RAMBlock *pagers_block(const RemotePager *pager)
+{
+    ram_addr_t offset;
+
+    return qemu_ram_block_from_host(pager->host, false, &offset);
+}
+
 bool pagers_any(void)
 {
     QEMU_LOCK_GUARD(&pagers_lock);

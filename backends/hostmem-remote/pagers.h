@@ -24,6 +24,9 @@ void pagers_remove(RemotePager *pager);
  */
 RemotePager *pagers_find(const RAMBlock *rb);
 
+/** pagers_block: the other way round; %NULL if there is no such block (yet) */
+RAMBlock *pagers_block(const RemotePager *pager);
+
 /** pagers_any: are there pagers?  Any thread but a pager's */
 bool pagers_any(void);
 

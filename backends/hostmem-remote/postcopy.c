@@ -38,13 +38,6 @@
 /* Ends of the pipe; of the main thread until LISTEN, then constant. */
 static int pipe_read = -1, pipe_write = -1;
 
-static RAMBlock *pager_block(const RemotePager *pager)
-{
-    ram_addr_t offset;
-
-    return qemu_ram_block_from_host(pager->host, false, &offset);
-}
-
 /* Requests, in QEMU's fault thread */
 
 /* Somebody waits for a page; QEMU asks the source, again if it has to. */
@@ -175,7 +168,7 @@ static void expect_shard(void *opaque)
 
 static void listen_pager(RemotePager *pager, void *opaque)
 {
-    RAMBlock *rb = pager_block(pager);
+    RAMBlock *rb = pagers_block(pager);
     Error **errp = opaque;
 
     if (!rb || migrate_ram_is_ignored(rb) || *errp) {
@@ -234,7 +227,7 @@ static void settle_shard(void *opaque)
 
 static void end_pager(RemotePager *pager, void *opaque)
 {
-    RAMBlock *rb = pager_block(pager);
+    RAMBlock *rb = pagers_block(pager);
     Error **errp = opaque;
 
     for (unsigned i = 0; i < pager->nr_shards; i++) {

@@ -9,10 +9,13 @@ import contextlib
 import signal
 
 from lib import MIB, STEP_SECONDS, require
+from migration import guest
 from migration.journey import Journey
 from migration.sides import OnBlock, OnMemcached
-from migration.trip import ENDED, FAST, POSTCOPY, Trip, state, wait_state
+from migration.trip import (ENDED, FAST, POSTCOPY, Trip, set_capabilities,
+                            state, wait_state)
 from migration.wire import Wire
+from proxy import Proxy
 from qmp import QmpClosed, QmpError
 
 # Nothing holds it up.
@@ -159,5 +162,67 @@ def postcopy_cut(moments):
                 settle(journey, destination)
 
 
+class OnCutNetwork(OnMemcached):
+    """A server that all machines reach by a network that fails."""
+
+    def __init__(self, directory):
+        super().__init__(directory)
+        self.network = self.enter_context(Proxy(self.server.path))
+
+    def store(self, number):
+        return self.server.store(self.network.server)
+
+
+class RoughJourney(Journey):
+    """One on which requests to the store fail."""
+
+    def check(self):
+        guest.check_speech(self.machines)
+        self.machine.check_records()
+
+
+def revive(machines):
+    """Tell all of them to run, until one does."""
+    def done(_):
+        for machine in machines:
+            with contextlib.suppress(QmpError, QmpClosed, OSError):
+                machine.qmp.command('cont')
+        return any(is_running(machine) for machine in machines)
+    machines[0].wait_until(done, 'a guest that runs')
+
+
+def store_lost(moments):
+    """The store is lost at any moment: one of both goes on when it is back"""
+    with RoughJourney(OnCutNetwork, shared=True) as journey:
+        for _ in range(REPEATS):
+            with held(journey, AT_ONCE, moments.up_to(STREAM_BYTES)) as (
+                    destination, wire):
+                source, network = journey.machine, journey.store.network
+                network.cut()
+                wire.resume()
+                source.wait_until(lambda _, source=source:
+                                  state(source) in ENDED, 'an end')
+                network.restore()
+                revive([source, destination])
+                settle(journey, destination)
+
+
+def loaded_twice(_):
+    """A stream in a file is loaded twice: one guest runs"""
+    with Journey(OnMemcached, shared=True) as journey:
+        source, address = journey.machine, journey.address('file')
+        set_capabilities(source, ['remote-memory'])
+        source.qmp.command('migrate', uri=address)
+        wait_state(source, 'completed')
+        machines = [journey.make_destination() for _ in range(2)]
+        for machine in machines:
+            set_capabilities(machine, ['remote-memory'])
+            machine.qmp.command('migrate-incoming', uri=address)
+            wait_state(machine, 'completed')
+        journey.machines.append(machines[0])
+        journey.go_on(2)
+        try_to_run(machines[1])
+
+
 CASES = [cancelled, destination_killed, source_late, source_stays,
-         postcopy_cut]
+         postcopy_cut, store_lost, loaded_twice]
