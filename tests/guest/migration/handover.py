@@ -7,6 +7,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 import contextlib
 import signal
+import time
 
 from lib import MIB, STEP_SECONDS, require
 from migration import guest
@@ -27,6 +28,9 @@ LATER = Trip(POSTCOPY, handover=True,
              parameters={'max-postcopy-bandwidth': MIB})
 
 REPEATS = 20
+
+# The store is lost for so long at most: in less, requests do not time out.
+LOST_SECONDS = 3
 
 # More than a whole migration of this guest: what is local, twice, and all
 # that is said of devices and pages.
@@ -200,9 +204,10 @@ def store_lost(moments):
                 source, network = journey.machine, journey.store.network
                 network.cut()
                 wire.resume()
-                source.wait_until(lambda _, source=source:
-                                  state(source) in ENDED, 'an end')
+                # Either side may wait for a page now, and the other for it.
+                time.sleep(moments.seconds(LOST_SECONDS))
                 network.restore()
+                wait_state(source, *ENDED)
                 revive([source, destination])
                 settle(journey, destination)
 

@@ -24,6 +24,11 @@ class Moments:
         guest's memory."""
         return self.random.randrange(1, PAGES * 4096)
 
+    def early(self):
+        """The same, so early that not all of it is on its way by then: the
+        network holds some of it."""
+        return self.random.randrange(1, PAGES * 1024)
+
     def any_pass(self):
         """The same, or in the next passes."""
         return self.random.randrange(1, PAGES * 4096 * 3 // 2)
@@ -31,3 +36,7 @@ class Moments:
     def up_to(self, size):
         """After how many bytes of a migration, at most so many."""
         return self.random.randrange(1, size)
+
+    def seconds(self, most):
+        """For how long, at most so many seconds."""
+        return self.random.uniform(0, most)
