@@ -84,10 +84,37 @@ static void check_pager(RemotePager *pager, void *opaque)
     }
 }
 
+/*
+ * With these, pages come to the destination by ways of their own, which may be
+ * ahead of the map: it would then find memory that it has to forget.
+ */
+static void check_capabilities(Error **errp)
+{
+    ERRP_GUARD();
+    static const MigrationCapability others[] = {
+        MIGRATION_CAPABILITY_MULTIFD,
+        MIGRATION_CAPABILITY_MAPPED_RAM,
+        MIGRATION_CAPABILITY_X_COLO,
+        MIGRATION_CAPABILITY_BACKGROUND_SNAPSHOT,
+    };
+
+    for (int i = 0; i < ARRAY_SIZE(others); i++) {
+        if (migrate_get_current()->capabilities[others[i]]) {
+            error_setg(errp, "the capability remote-memory cannot be used "
+                       "together with %s",
+                       MigrationCapability_str(others[i]));
+            error_append_hint(errp, "Switch one of them off with "
+                              "migrate-set-capabilities.\n");
+            return;
+        }
+    }
+}
+
 static int save_prepare(void *opaque, Error **errp)
 {
     Error *err = NULL;
 
+    check_capabilities(&err);
     pagers_foreach(check_pager, &err);
     if (err) {
         error_propagate(errp, err);

@@ -9,10 +9,10 @@ import contextlib
 import signal
 import time
 
-from lib import MIB, STEP_SECONDS, require
+from lib import MIB, STEP_SECONDS, Failure, require
 from migration import guest
 from migration.journey import Journey
-from migration.sides import OnBlock, OnMemcached
+from migration.sides import ORDINARY, REMOTE, OnBlock, OnMemcached, Ram
 from migration.trip import (ENDED, FAST, POSTCOPY, Trip, set_capabilities,
                             state, wait_state)
 from migration.wire import Wire
@@ -229,5 +229,50 @@ def loaded_twice(_):
         try_to_run(machines[1])
 
 
-CASES = [cancelled, destination_killed, source_late, source_stays,
-         postcopy_cut, store_lost, loaded_twice]
+def refused(_):
+    """What cannot be handed over is refused when it is asked for: the guest
+    goes on"""
+    with Journey(OnMemcached, shared=True) as journey:
+        for name, scheme in (('multifd', 'tcp'), ('mapped-ram', 'file')):
+            require_refusal(journey, name, scheme, 'remote-memory', name)
+        journey.go_on()
+    with Journey(Ram) as journey:
+        require_refusal(journey, 'remote-store-ram', 'tcp', 'remote-memory')
+        journey.go_on()
+
+
+def require_refusal(journey, words, scheme, *capabilities):
+    """A migration with these capabilities is refused with these words."""
+    set_capabilities(journey.machine, capabilities)
+    try:
+        journey.machine.qmp.command('migrate', uri=journey.address(scheme))
+    except QmpError as error:
+        require(words in str(error), f'not the error: {error}')
+        return
+    raise Failure(f'a migration with {capabilities} was not refused')
+
+
+def not_wanted(_):
+    """A destination without the capability, or with a store of another kind:
+    it says so, and the guest goes on at the source"""
+    with Journey(OnMemcached, shared=True) as journey:
+        source = journey.machine
+        for capabilities, memory in (([], REMOTE), (['remote-memory'],
+                                                    ORDINARY)):
+            destination = journey.make_machine(memory, '-incoming', 'defer')
+            set_capabilities(source, ['remote-memory'])
+            set_capabilities(destination, capabilities)
+            address = journey.address()
+            destination.qmp.command('migrate-incoming', uri=address)
+            source.qmp.command('migrate', uri=address)
+            destination.process.wait()
+            source.wait_until(lambda _: state(source) in ENDED, 'an end')
+            source.wait_until(lambda now: now == 'running', 'the guest')
+            journey.go_on()
+            require('remote' in destination.messages(),
+                    f'it does not say why: {destination.messages()}')
+        journey.travel(AT_ONCE)
+
+
+CASES = [refused, not_wanted, cancelled, destination_killed, source_late,
+         source_stays, postcopy_cut, store_lost, loaded_twice]
