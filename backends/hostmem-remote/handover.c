@@ -60,9 +60,11 @@ static bool has_capability(void)
            capabilities[MIGRATION_CAPABILITY_REMOTE_MEMORY];
 }
 
+/* A snapshot has to have the pages. */
 static bool is_active(void *opaque)
 {
-    return has_capability() && pagers_any();
+    return has_capability() && pagers_any() &&
+           !runstate_check(RUN_STATE_SAVE_VM);
 }
 
 /* A backend that nothing uses is not migrated. */
@@ -138,14 +140,7 @@ static int save_setup(QEMUFile *f, void *opaque, Error **errp)
 {
     Error *err = NULL;
 
-    if (runstate_check(RUN_STATE_SAVE_VM)) {
-        error_setg(&err, "the capability remote-memory hands pages over to "
-                   "another VM, but a snapshot has to have them");
-        error_append_hint(&err, "Switch it off with "
-                          "migrate-set-capabilities.\n");
-    } else {
-        pagers_foreach(begin_pager, &err);
-    }
+    pagers_foreach(begin_pager, &err);
     qemu_put_byte(f, RECORD_END);
     if (err) {
         error_propagate(errp, err);

@@ -20,7 +20,8 @@ from migration import guest
 from migration.dump import check_dump
 from migration.journey import Journey
 from migration.sides import ORDINARY, REMOTE, OnBlock, Ram
-from migration.trip import FILE, POSTCOPY, TCP, Trip, wait_state
+from migration.trip import (FILE, POSTCOPY, TCP, Trip, set_capabilities,
+                            wait_state)
 
 WORKS, REFUSED = 'works', 'refused'
 
@@ -125,6 +126,8 @@ def snapshots():
     for store in (Ram, OnBlock):
         with Journey(store, disk=qcow2) as journey:
             machine = journey.machine
+            # Which is about migrations only.
+            set_capabilities(machine, ['remote-memory'])
             hmp(machine, 'savevm there')
             journey.go_on()
             hmp(machine, 'loadvm there')

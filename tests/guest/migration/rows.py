@@ -35,7 +35,8 @@ class Row:
         """What the row is called."""
         way = ' to '.join([self.memory, *self.stops])
         handed = ', handed over' if self.trip.handover else ''
-        return f'{way}: {self.trip.mode}{handed}, {self.store.title}'
+        more = ''.join(f', {name}' for name in self.trip.capabilities)
+        return f'{way}: {self.trip.mode}{handed}{more}, {self.store.title}'
 
     def require(self):
         """Skip what this QEMU cannot do."""
@@ -60,6 +61,13 @@ def handover_rows():
             for mode in (PRECOPY, POSTCOPY)]
 
 
+def handover_friends():
+    """The same, and what there is beside plain postcopy."""
+    return [Row(OnMemcached, REMOTE, (REMOTE,),
+                Trip(POSTCOPY, handover=True, capabilities=(name,)))
+            for name in ('postcopy-preempt', 'release-ram')]
+
+
 def long_rows():
     """There and back."""
     return [Row(store, REMOTE, (there, REMOTE), Trip(mode))
@@ -67,4 +75,5 @@ def long_rows():
             for mode in (PRECOPY, POSTCOPY)]
 
 
-ROWS = [*simple_rows(), *handover_rows(), *long_rows()]
+ROWS = [*simple_rows(), *handover_rows(), *handover_friends(),
+        *long_rows()]
