@@ -68,6 +68,21 @@ void handover_put_map(QEMUFile *f, RemotePager *pager)
 
 /* Receiving */
 
+/* Pages whose runs have come, and that the pager has not been told of. */
+typedef struct Part {
+    HandoverPage *pages;
+    uint64_t first;
+    uint64_t nr;
+} Part;
+
+/* A map can have as many runs as pages, and each call is one to a thread. */
+static void apply(RemotePager *pager, Part *part)
+{
+    pager_apply(pager, part->first, part->nr, part->pages);
+    part->first += part->nr;
+    part->nr = 0;
+}
+
 static void get_run(QEMUFile *f, HandoverPage run, HandoverPage *pages,
                     uint64_t nr)
 {
@@ -89,6 +104,7 @@ bool handover_get_map(QEMUFile *f, RemotePager *pager,
 {
     g_autofree HandoverPage *pages = g_new(HandoverPage, PAGER_MAP_PAGES);
     uint64_t end = pager->size / REMOTE_STORE_PAGE_SIZE, first = 0;
+    Part part = { .pages = pages };
 
     while (first < end) {
         uint64_t head = qemu_get_be64(f);
@@ -105,15 +121,19 @@ bool handover_get_map(QEMUFile *f, RemotePager *pager,
                        "no sense", pager->id);
             return false;
         }
-        get_run(f, run, pages, nr);
+        if (nr > PAGER_MAP_PAGES - part.nr) {
+            apply(pager, &part);
+        }
+        get_run(f, run, &pages[part.nr], nr);
         if (qemu_file_get_error(f)) {
             error_setg(errp, "memory backend '%s': the map of its pages is "
                        "not complete", pager->id);
             return false;
         }
-        pager_apply(pager, first, nr, pages);
-        got(pager, first, nr, pages);
+        got(pager, first, nr, &pages[part.nr]);
+        part.nr += nr;
         first += nr;
     }
+    apply(pager, &part);
     return true;
 }

@@ -25,6 +25,7 @@
 #include "handover.h"
 #include "migration/migration.h"
 #include "migration/options.h"
+#include "migration/postcopy-ram.h"
 #include "migration/qemu-file.h"
 #include "migration/ram.h"
 #include "migration/register.h"
@@ -354,6 +355,16 @@ static void mark_received(RemotePager *pager, uint64_t first, uint64_t nr,
     if (pages->place != HANDOVER_SENT && rb->receivedmap) {
         ramblock_recv_bitmap_set_range(rb, host, nr);
     }
+}
+
+/*
+ * load() has left nothing of the pager's own, and pages come after LISTEN.  The
+ * discards in between are of what is still to come, often of single pages.
+ */
+bool handover_is_bare(const RemotePager *pager)
+{
+    return pager->ownership == PAGER_OFFERED &&
+           postcopy_state_get() == POSTCOPY_INCOMING_DISCARD;
 }
 
 static RemotePager *get_pager(QEMUFile *f, Error **errp)

@@ -45,6 +45,10 @@ GOALS = {
     'slowdown50': ('<=', 1.06),
     'sort12': ('<=', 1.25),
     'size1t': ('<=', 1.1),
+    'handover-bytes': ('<=', 1.1),
+    'handover-vs-ordinary-bytes': ('>=', 5),
+    'handover-downtime': ('<=', 1.0),
+    'handover-downtime-precopy': ('<=', 1.0),
 }
 COMPARISONS = {'<=': operator.le, '>=': operator.ge}
 

@@ -1,7 +1,7 @@
 """The rows of the results, and the samples that plots are made from.
 
-Samples of hostjobs.py are named JOB.FIGURE, those of guestjobs.py
-WORKLOAD.PEER.PERCENT.
+Samples of hostjobs.py and tripjobs.py are named JOB.FIGURE, those of
+guestjobs.py WORKLOAD.PEER.PERCENT.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
@@ -126,6 +126,30 @@ def _floor_rows():
               'us', 'store-put.p50')
 
 
+def _migration_rows():
+    yield Row('handover-bytes', 'all that a hand-over sends, 10 % local',
+              'MB', 'handover.sent', 'what is local, the map, and what is '
+              'sent of a VM that has not begun',
+              ('handover.local', 'handover.map', 'handover-idle.sent'))
+    yield Row('handover-vs-ordinary-bytes', 'all that precopy sends, '
+              'ordinary memory', 'MB', 'precopy.sent', 'hand-over',
+              ('handover.sent',))
+    yield Row('handover-downtime', 'downtime of a hand-over by postcopy',
+              'ms', 'handover-postcopy.downtime',
+              'postcopy, ordinary memory', ('postcopy.downtime',))
+    yield Row('handover-downtime-precopy', 'the same by precopy', 'ms',
+              'handover.downtime', 'postcopy, ordinary memory',
+              ('postcopy.downtime',))
+    yield Row('handover-time', 'time of a hand-over by precopy', 'ms',
+              'handover.time', 'precopy, ordinary memory',
+              ('precopy.time',))
+    yield Row('source-memory', 'memory of the source after a hand-over',
+              'MB', 'handover.after', 'before', ('handover.before',))
+    yield Row('postcopy-place', 'postcopy to remote memory that is all local',
+              'MB/s', 'postcopy-remote.mbps', 'to ordinary memory',
+              ('postcopy.mbps',))
+
+
 def _guest_rows():
     yield Row('touch25-zram', 'random touch at 25 %, in-process store', '1/s',
               'touch.remote.25', 'host swap on zram', ('touch.zram.25',))
@@ -169,7 +193,7 @@ def _slowdown(name, what, workload, percent):
 
 
 ROWS = [*_host_rows(), *_store_rows(), *_scan_rows(), *_guest_rows(),
-        *_floor_rows()]
+        *_migration_rows(), *_floor_rows()]
 
 # Percent of the working set that is local, as in names of samples.
 SHARES = {100: 1, 50: 0.5, 25: 0.25, 12: 0.125}

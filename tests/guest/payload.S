@@ -9,8 +9,9 @@
  * it, and then waits for good.
  *
  * Who assembles it may define PAGES, WORDS, ROUNDS, BEAT: how many pages are
- * verified between two lines that say so, and ONE_IN: each round writes one
- * in so many pages, and verifies all of them.
+ * verified between two lines that say so, ONE_IN: each round writes one in so
+ * many pages, and verifies all of them; and HOT: after the first round, which
+ * writes all pages, it uses only so many of them, the lowest.
  *
  * A word's value is its address, multiplied by an odd number, plus the round
  * that wrote it: no two words are equal, and no word stays. So a page that is
@@ -40,6 +41,9 @@
         .endif
         .ifndef ONE_IN
         .set    ONE_IN, 1               # a power of two
+        .endif
+        .ifndef HOT
+        .set    HOT, PAGES              # a power of two
         .endif
 
         .code16
@@ -74,7 +78,7 @@ page:
         pushl   %ebx                    # touches the page that this code is
         popl    %ebx                    # in: who lost it could not say so
         imull   $STRIDE, %ebx, %edi
-        andl    $PAGES - 1, %edi
+        andl    last, %edi
         shll    $12, %edi
         addl    $FIRST, %edi
         movl    $WORDS, %ecx
@@ -108,8 +112,9 @@ next:
         jz      1f                      # the first round only writes
         movl    $beat, %esi
         call    say
-1:      cmpl    $PAGES, %ebx
-        jb      page
+1:      cmpl    last, %ebx
+        jbe     page
+        movl    $HOT - 1, last
         incl    %ebp
         cmpl    $ROUNDS, %ebp
         jb      round
@@ -142,6 +147,9 @@ hello:          .asciz "GUEST: ready\n"
 beat:           .asciz "GUEST: verified\n"
 passed:         .asciz "GUEST: fill ok\n"
 failed:         .asciz "GUEST: FAIL fill\n"
+
+        .balign 8
+last:           .long   PAGES - 1       # the last page of this round
 
         .balign 8
 table:
