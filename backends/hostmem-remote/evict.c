@@ -89,6 +89,11 @@ static uint32_t drop(RemoteShard *s, uint32_t max)
     return dropped;
 }
 
+void evict_drop(RemoteShard *s)
+{
+    drop(s, s->standby.filled);
+}
+
 /*
  * How many pages from @first on are neighbours, in the guest and on the list,
  * that can be moved together.

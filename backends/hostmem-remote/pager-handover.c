@@ -169,6 +169,9 @@ bool pager_let_go(RemotePager *pager)
         return false;
     }
     pager_discard(pager, 0, nr_pages(pager));
+    for (unsigned i = 0; i < pager->nr_shards; i++) {
+        shard_let_go(&pager->shards[i]);
+    }
     return true;
 }
 

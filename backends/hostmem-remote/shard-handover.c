@@ -41,6 +41,16 @@ void shard_thaw(RemoteShard *s)
     shard_call(s, thaw_bh, s);
 }
 
+static void let_go_bh(void *opaque)
+{
+    evict_drop(opaque);
+}
+
+void shard_let_go(RemoteShard *s)
+{
+    shard_call(s, let_go_bh, s);
+}
+
 /* The map, at the source */
 
 HandoverPlace handover_place(const void *page, bool stored, uint64_t hash)

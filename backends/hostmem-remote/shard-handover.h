@@ -21,6 +21,9 @@ void shard_freeze(RemoteShard *s);
 /** shard_thaw: the other end of shard_freeze().  With the BQL */
 void shard_thaw(RemoteShard *s);
 
+/** shard_let_go: give memory back; its pages were discarded, it is frozen */
+void shard_let_go(RemoteShard *s);
+
 /**
  * struct ShardPages - part of a map
  * @shard: whose

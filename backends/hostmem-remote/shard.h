@@ -437,6 +437,9 @@ void fetch_submit(RemoteShard *s);
  */
 bool evict_run(RemoteShard *s);
 
+/** evict_drop: drop what is in standby and need not be written, now */
+void evict_drop(RemoteShard *s);
+
 /**
  * evict_stuck: is there no page left that could be evicted?
  *

@@ -158,7 +158,7 @@ def figures_of(move, source, destination):
 def measure(move, quick):
     """Make one migration; returns figures by name, see tripjobs.py."""
     with machines(move, quick) as (source, destination, address):
-        itself, figures = rss(source), {}
+        figures = {}
         if not move.idle:
             source.qmp.command('cont')
             run(source)
@@ -166,12 +166,12 @@ def measure(move, quick):
             memory = source.memory()
             figures['local'] = memory['resident-size']
             figures['map'] = memory['remote-size'] // PAGE * MAP_BYTES
-        figures['before'] = rss(source) - itself
+        figures['before'] = rss(source)
         go(move, source, destination, address)
         figures.update(figures_of(move, source, destination))
         if not move.idle:
             run(destination)
             if move.source is REMOTE:
                 wait_let_go(source)
-        figures['after'] = rss(source) - itself
+        figures['after'] = rss(source)
         return figures
