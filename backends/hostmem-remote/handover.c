@@ -12,10 +12,7 @@
  *     (RAM)             pages that are sent   --> placed, and kept local
  *     (devices)
  *                                             --> remote_memory_may_run():
- *                                                 own the pages, thaw
- *
- * Who owns the pages is decided when a VM is to run, on either side: see
- * ownership.h.  So whatever fails, and whenever, one of them can go on.
+ *                                                 see takeover.c
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -32,9 +29,7 @@
 #include "ownership.h"
 #include "pagers.h"
 #include "qapi/error.h"
-#include "qapi/qapi-events-remote-memory.h"
 #include "qemu/error-report.h"
-#include "qemu/main-loop.h"
 #include "qemu/module.h"
 #include "remote-memory/remote-memory.h"
 #include "system/runstate.h"
@@ -42,29 +37,24 @@
 #define SECTION "remote-memory"
 #define SECTION_VERSION 1
 
-/* In the section: one more pager, or the end. */
+/*
+ * In the section: the names of all that are handed over, each of them with what
+ * there is to say, and the end.
+ */
 #define RECORD_END 0
-#define RECORD_PAGER 1
+#define RECORD_NAME 1
+#define RECORD_PAGER 2
 
 /* Less than what can be sent in time: the guest goes on making pages dirty. */
 #define SQUEEZE_SIXTEENTHS 14
 #define SQUEEZE_SPARE 2
-/* How often to ask whether the destination has taken the pages. */
-#define LET_GO_MIN_MS 50
-#define LET_GO_MAX_MS 10000
 /* While less becomes local, there is nothing to send. */
 #define SQUEEZE_POLL_US 1000
-
-static bool has_capability(void)
-{
-    return migrate_get_current()->
-           capabilities[MIGRATION_CAPABILITY_REMOTE_MEMORY];
-}
 
 /* A snapshot has to have the pages. */
 static bool is_active(void *opaque)
 {
-    return has_capability() && pagers_any() &&
+    return handover_is_wanted() && pagers_any() &&
            !runstate_check(RUN_STATE_SAVE_VM);
 }
 
@@ -150,10 +140,20 @@ static int save_setup(QEMUFile *f, void *opaque, Error **errp)
     return 0;
 }
 
+/*
+ * After a failure, take what was offered back at once, also if the VM is not to
+ * run.  If that fails it is tried again when it is.
+ */
 static void end_pager(RemotePager *pager, void *opaque)
 {
+    if (!pager->handing_over) {
+        return;
+    }
     pager->handing_over = false;
     pager_squeeze(pager, 0);
+    if (migrate_get_current()->state != MIGRATION_STATUS_COMPLETED) {
+        pager_take(pager, NULL);
+    }
 }
 
 static void save_cleanup(void *opaque)
@@ -204,7 +204,7 @@ static void state_pending(void *opaque, uint64_t *must_precopy,
     Local local = { 0 };
 
     most = most / 1000 * migrate_downtime_limit();
-    pagers_foreach(add_local, &local);
+    pagers_foreach_locked(add_local, &local);
     if (!most || local.size <= most) {
         /* There may be no limit. */
         return;
@@ -214,7 +214,7 @@ static void state_pending(void *opaque, uint64_t *must_precopy,
     } else if (local.size > local.least) {
         *must_precopy += local.size - MAX(most, local.least);
         most = most / 16 * SQUEEZE_SIXTEENTHS / local.nr_pagers;
-        pagers_foreach(squeeze, &most);
+        pagers_foreach_locked(squeeze, &most);
     }
 }
 
@@ -269,10 +269,21 @@ static void save_pager(RemotePager *pager, void *opaque)
     }
 }
 
+static void save_name(RemotePager *pager, void *opaque)
+{
+    Save *save = opaque;
+
+    if (pager->handing_over) {
+        qemu_put_byte(save->f, RECORD_NAME);
+        qemu_put_counted_string(save->f, pagers_block(pager)->idstr);
+    }
+}
+
 static int save_complete(QEMUFile *f, void *opaque)
 {
     Save save = { .f = f };
 
+    pagers_foreach(save_name, &save);
     pagers_foreach(save_pager, &save);
     qemu_put_byte(f, RECORD_END);
     if (save.err) {
@@ -283,64 +294,7 @@ static int save_complete(QEMUFile *f, void *opaque)
     return 0;
 }
 
-/*
- * When the VM has gone: the destination may take the pages a little later, or
- * much, if it is told to wait.
- */
-static void let_go(void *opaque);
-
-static QEMUTimer *let_go_timer;
-static int64_t let_go_ms;
-
-static void let_go_soon(int64_t ms)
-{
-    let_go_ms = MIN(ms, LET_GO_MAX_MS);
-    timer_mod(let_go_timer,
-              qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + let_go_ms);
-}
-
-static void let_go_pager(RemotePager *pager, void *opaque)
-{
-    bool *all = opaque;
-
-    if (pager->ownership == PAGER_OFFERS && !pager_let_go(pager)) {
-        *all = false;
-    }
-}
-
-/* In postcopy, pages are taken long before the last one has been sent. */
-static void let_go(void *opaque)
-{
-    bool all = false;
-
-    if (migrate_get_current()->state == MIGRATION_STATUS_COMPLETED) {
-        all = true;
-        pagers_foreach(let_go_pager, &all);
-    } else if (migration_has_failed(migrate_get_current())) {
-        return;
-    }
-    if (!all) {
-        let_go_soon(2 * let_go_ms);
-    }
-}
-
-static int migration_event(NotifierWithReturn *notifier, MigrationEvent *event,
-                           Error **errp)
-{
-    if (event->type == MIG_EVENT_PRECOPY_DONE && has_capability()) {
-        let_go_soon(LET_GO_MIN_MS);
-    }
-    return 0;
-}
-
 /* The destination */
-
-static void leave_store(RemotePager *pager, void *opaque)
-{
-    if (is_migrated(pager)) {
-        pager_leave_store(pager);
-    }
-}
 
 /*
  * QEMU's postcopy counts what has come, and asks for all else after a network
@@ -369,10 +323,9 @@ bool handover_is_bare(const RemotePager *pager)
 
 static RemotePager *get_pager(QEMUFile *f, Error **errp)
 {
-    char name[256], type[256];
-    RemotePager *pager = NULL;
+    char name[256];
     RAMBlock *rb;
-    uint64_t size;
+    RemotePager *pager;
 
     if (!qemu_get_counted_string(f, name)) {
         error_setg(errp, "the map of remote memory is not complete");
@@ -380,21 +333,43 @@ static RemotePager *get_pager(QEMUFile *f, Error **errp)
     }
     rb = qemu_ram_block_by_name(name);
     pager = rb ? pagers_find(rb) : NULL;
-    size = qemu_get_be64(f);
-    if (!pager || pager->size != size) {
-        error_setg(errp, "memory '%s' of the source's has to be a "
-                   "memory-backend-remote of %" PRIu64 " bytes here, too, if "
-                   "its pages are handed over", name, size);
-        return NULL;
+    if (!pager) {
+        error_setg(errp, "memory '%s' of the source has to be a "
+                   "memory-backend-remote here, too, if its pages are handed "
+                   "over", name);
+    }
+    return pager;
+}
+
+/*
+ * All of them first, since one may need the room of another.  Other memory,
+ * which RAM has sent, stays.
+ */
+static bool load_name(QEMUFile *f, Error **errp)
+{
+    RemotePager *pager = get_pager(f, errp);
+
+    return pager && pager_leave_store(pager, errp);
+}
+
+static bool check_pager_match(QEMUFile *f, RemotePager *pager, Error **errp)
+{
+    uint64_t size = qemu_get_be64(f);
+    char type[256];
+
+    if (pager->size != size) {
+        error_setg(errp, "memory backend '%s': it has to have %" PRIu64
+                   " bytes, as at the source", pager->id, size);
+        return false;
     }
     if (!qemu_get_counted_string(f, type) ||
         strcmp(type, object_get_typename(OBJECT(pager->store)))) {
         error_setg(errp, "memory backend '%s': its store has to be a %s, as "
                    "at the source, and lead to the same servers", pager->id,
                    type);
-        return NULL;
+        return false;
     }
-    return pager;
+    return true;
 }
 
 static bool load_pager(QEMUFile *f, Error **errp)
@@ -404,13 +379,13 @@ static bool load_pager(QEMUFile *f, Error **errp)
     QemuUUID uuid, offer;
     uint64_t size;
 
-    if (!pager) {
+    if (!pager || !check_pager_match(f, pager, errp)) {
         return false;
     }
     qemu_get_buffer(f, uuid.data, sizeof(uuid));
     qemu_get_buffer(f, offer.data, sizeof(offer));
     size = qemu_get_be64(f);
-    if (size > pager->size) {
+    if (size > pager->size || pager->region) {
         error_setg(errp, "memory backend '%s': what the source says of its "
                    "store makes no sense", pager->id);
         return false;
@@ -425,97 +400,21 @@ static bool load_pager(QEMUFile *f, Error **errp)
 static int load(QEMUFile *f, void *opaque, int version)
 {
     Error *err = NULL;
-    bool first = true, ok = true;
+    int record;
+    bool ok = true;
 
-    if (!has_capability()) {
+    if (!handover_is_wanted()) {
         error_report("the source of the migration hands remote memory over: "
                      "switch the capability remote-memory on here, too");
         return -EINVAL;
     }
-    while (ok && qemu_get_byte(f) == RECORD_PAGER) {
-        if (first) {
-            /* All, since one may need the room of another. */
-            pagers_foreach(leave_store, NULL);
-            first = false;
-        }
-        ok = load_pager(f, &err);
+    while (ok && (record = qemu_get_byte(f)) != RECORD_END) {
+        ok = record == RECORD_NAME ? load_name(f, &err) : load_pager(f, &err);
     }
     if (err) {
         error_report_err(err);
     }
     return ok ? 0 : -EINVAL;
-}
-
-/*
- * Both sides
- *
- * Backends are taken in the order of their names, and none after one that was
- * refused: so who has the first one gets them all.
- */
-
-static void take_pager(RemotePager *pager, void *opaque)
-{
-    Error **errp = opaque;
-
-    if (!*errp && !pager_take(pager, errp)) {
-        qapi_event_send_remote_memory_error(
-            pager->id, remote_store_id(pager->store),
-            REMOTE_MEMORY_OPERATION_TAKE_OVER, REMOTE_MEMORY_ON_ERROR_STOP,
-            error_get_pretty(*errp));
-    }
-}
-
-bool remote_memory_may_run(void)
-{
-    Error *err = NULL;
-
-    pagers_foreach(take_pager, &err);
-    if (!err) {
-        return true;
-    }
-    error_report_err(err);
-    if (runstate_check(RUN_STATE_INMIGRATE) ||
-        runstate_check(RUN_STATE_FINISH_MIGRATE)) {
-        /* "cont" asks again. */
-        runstate_set(RUN_STATE_PAUSED);
-    }
-    return false;
-}
-
-typedef struct Offers {
-    bool any;
-    bool taken;
-} Offers;
-
-static void take_back(RemotePager *pager, void *opaque)
-{
-    Offers *offers = opaque;
-
-    if (pager->ownership == PAGER_OFFERS && !offers->taken) {
-        offers->any = true;
-        offers->taken |= !pager_take(pager, NULL);
-    }
-}
-
-bool remote_memory_is_gone(void)
-{
-    Offers offers = { 0 };
-
-    pagers_foreach(take_back, &offers);
-    return offers.taken;
-}
-
-bool remote_memory_returns(void)
-{
-    Offers offers = { 0 };
-
-    if (migrate_release_ram()) {
-        /* What was sent is not here any more. */
-        return false;
-    }
-    BQL_LOCK_GUARD();
-    pagers_foreach(take_back, &offers);
-    return offers.any && !offers.taken;
 }
 
 static const SaveVMHandlers handlers = {
@@ -529,14 +428,6 @@ static const SaveVMHandlers handlers = {
     .save_live_complete_precopy = save_complete,
     .load_state = load,
 };
-
-void handover_init(void)
-{
-    static NotifierWithReturn notifier;
-
-    let_go_timer = timer_new_ms(QEMU_CLOCK_REALTIME, let_go, NULL);
-    migration_add_notifier(&notifier, migration_event);
-}
 
 /* Early, so that it comes before RAM. */
 static void handover_register(void)

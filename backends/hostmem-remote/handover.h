@@ -17,6 +17,12 @@
  */
 void handover_init(void);
 
+/** handover_is_wanted: is the capability on?  Any thread */
+bool handover_is_wanted(void);
+
+/** handover_may_send: are all pages ours, to be sent?  With the BQL */
+bool handover_may_send(Error **errp);
+
 /**
  * handover_put_map: send the map of a pager
  * @f: where to

@@ -115,6 +115,9 @@ static int precopy_visit(NotifierWithReturn *n, void *data, Error **errp)
     const PrecopyNotifyData *event = data;
 
     if (event->reason == PRECOPY_NOTIFY_SETUP) {
+        if (!handover_may_send(errp)) {
+            return -EINVAL;
+        }
         remote_memory_visit_begin();
     } else if (event->reason == PRECOPY_NOTIFY_CLEANUP) {
         remote_memory_visit_end();

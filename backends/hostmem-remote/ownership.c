@@ -94,6 +94,7 @@ static bool mark_write(RemotePager *pager, unsigned which, bool taken,
     mark->offer = pager->offer;
     mark->taken = taken;
     ok = mark_transfer(pager, REMOTE_STORE_PUT, which, mark, errp);
+    pager->doubtful |= !ok;
     qemu_vfree(mark);
     return ok;
 }
@@ -125,6 +126,16 @@ static unsigned own_mark(const RemotePager *pager)
 
 bool ownership_offer(RemotePager *pager, Error **errp)
 {
+    ERRP_GUARD();
+
+    if (pager->doubtful) {
+        error_setg(errp, "memory backend '%s': store '%s' failed when it was "
+                   "to note who has the pages, and might do so late",
+                   pager->id, remote_store_id(pager->store));
+        error_append_hint(errp, "Move the pages to another store, or migrate "
+                          "without the capability remote-memory.\n");
+        return false;
+    }
     qemu_uuid_generate(&pager->offer);
     pager->ownership = PAGER_OFFERS;
     pager->claimed = pager->declined = false;

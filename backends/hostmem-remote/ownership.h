@@ -40,9 +40,10 @@
  * back, for good, and the source, which waits a moment for that, runs.
  *
  * So a mark changes at most twice, and a write of it that comes late, after it
- * was said to have failed, does no harm: the finality that stores have for
- * pages is neither needed nor wanted for marks, which have to stay where the
- * other side looks for them.
+ * was said to have failed, does no harm to this offer: the finality that stores
+ * have for pages is neither needed nor wanted for marks, which have to stay
+ * where the other side looks for them.  It could spoil the next offer, so there
+ * is none in this namespace.
  *
  * A destination that finds its mark written before it has done so is not the
  * only one: somebody has loaded the same stream twice, from a file perhaps.  It

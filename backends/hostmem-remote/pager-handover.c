@@ -37,9 +37,32 @@ static ShardPages part(const RemotePager *pager, uint64_t first, uint64_t nr,
 
 /* The source */
 
-bool pager_can_offer(RemotePager *pager, Error **errp)
+static bool is_coming(const RemotePager *pager)
+{
+    for (unsigned i = 0; i < pager->nr_shards; i++) {
+        if (qatomic_read(&pager->shards[i].map.count[PAGE_SOURCE])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_moving(const RemotePager *pager, Error **errp)
 {
     ERRP_GUARD();
+
+    if (!pager->move) {
+        return false;
+    }
+    error_setg(errp, "memory backend '%s': its pages are being moved to "
+               "another store", pager->id);
+    error_append_hint(errp, "Wait until remote-memory-set-store has "
+                      "finished, or cancel it.\n");
+    return true;
+}
+
+bool pager_can_offer(RemotePager *pager, Error **errp)
+{
 
     if (qemu_target_page_size() != REMOTE_STORE_PAGE_SIZE) {
         error_setg(errp, "memory backend '%s': pages of the guest have %zu "
@@ -47,14 +70,13 @@ bool pager_can_offer(RemotePager *pager, Error **errp)
                    qemu_target_page_size());
         return false;
     }
-    if (pager->move) {
-        error_setg(errp, "memory backend '%s': its pages are being moved to "
-                   "another store", pager->id);
-        error_append_hint(errp, "Wait until remote-memory-set-store has "
-                          "finished, or cancel it.\n");
+    if (is_coming(pager)) {
+        error_setg(errp, "memory backend '%s': some of its pages have not come "
+                   "from the source of an earlier migration", pager->id);
         return false;
     }
-    return remote_store_check_save(pager->region, errp);
+    return !is_moving(pager, errp) &&
+           remote_store_check_save(pager->region, errp);
 }
 
 static void squeeze_bh(void *opaque)
@@ -111,6 +133,10 @@ GByteArray *pager_offer(RemotePager *pager, Error **errp)
 {
     GByteArray *state = NULL;
 
+    /* That may have begun since the migration did. */
+    if (is_moving(pager, errp)) {
+        return NULL;
+    }
     freeze(pager);
     if (ownership_offer(pager, errp)) {
         state = remote_store_save(pager->region, errp);
@@ -198,13 +224,16 @@ static bool has_garbage(RemotePager *pager)
 }
 
 /*
- * Nobody touches the memory meanwhile: the VM is stopped, and what comes for
- * it comes later.
+ * Nobody but the monitor touches the memory meanwhile: the VM is stopped, and
+ * what comes for it comes later.
  */
-void pager_leave_store(RemotePager *pager)
+bool pager_leave_store(RemotePager *pager, Error **errp)
 {
     int64_t deadline = g_get_monotonic_time() + LEAVE_TIMEOUT_MS * 1000LL;
 
+    if (is_moving(pager, errp)) {
+        return false;
+    }
     pager_discard(pager, 0, nr_pages(pager));
     while (has_garbage(pager) && g_get_monotonic_time() < deadline) {
         g_usleep(SHARD_POLL_US);
@@ -217,6 +246,9 @@ void pager_leave_store(RemotePager *pager)
         shard_leave_store(&pager->shards[i]);
     }
     remote_store_detach(g_steal_pointer(&pager->region));
+    /* Nothing is its own before it has got the source's. */
+    pager->ownership = PAGER_OFFERED;
+    return true;
 }
 
 bool pager_enter_store(RemotePager *pager, const QemuUUID *uuid,
@@ -254,6 +286,11 @@ bool pager_take(RemotePager *pager, Error **errp)
 {
     if (pager->ownership == PAGER_OWNS) {
         return true;
+    }
+    if (!pager->region) {
+        error_setg(errp, "memory backend '%s': what the migration hands over "
+                   "has not come", pager->id);
+        return false;
     }
     if (!ownership_take(pager, errp)) {
         return false;

@@ -81,7 +81,7 @@ bool pager_let_go(RemotePager *pager);
 /* At the destination, in the main thread. */
 
 /** pager_leave_store: nothing that is here or in the store is of use */
-void pager_leave_store(RemotePager *pager);
+bool pager_leave_store(RemotePager *pager, Error **errp);
 
 /**
  * pager_enter_store: go on in the source's namespace

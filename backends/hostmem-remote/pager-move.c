@@ -8,6 +8,7 @@
 #include "mirror-move.h"
 #include "qapi/error.h"
 #include "qemu/atomic.h"
+#include "ownership.h"
 #include "shard-move.h"
 
 /**
@@ -109,6 +110,11 @@ static bool enter_again(RemotePager *pager, RemoteStore *to, Error **errp)
 
 bool pager_move_start(RemotePager *pager, RemoteStore *to, Error **errp)
 {
+    if (pager->handing_over || pager->ownership != PAGER_OWNS) {
+        error_setg(errp, "memory backend '%s': a migration hands its pages "
+                   "over", pager->id);
+        return false;
+    }
     ERRP_GUARD();
 
     if (pager->stopped) {

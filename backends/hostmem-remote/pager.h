@@ -82,6 +82,7 @@ struct RemotePager {
     PagerMove *move;        /* or NULL: see set-store.c */
     /* With the BQL: see ownership.h and pager-handover.c. */
     int ownership;          /* a PagerOwnership */
+    bool doubtful;          /* a mark may still be written, late */
     bool claimed;           /* we have written that we have it */
     bool declined;          /* and taken that back */
     QemuUUID offer;

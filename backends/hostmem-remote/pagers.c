@@ -68,6 +68,17 @@ RAMBlock *pagers_block(const RemotePager *pager)
     return qemu_ram_block_from_host(pager->host, false, &offset);
 }
 
+void pagers_foreach_locked(void (*fn)(RemotePager *pager, void *opaque),
+                           void *opaque)
+{
+    RemotePager *pager;
+
+    QEMU_LOCK_GUARD(&pagers_lock);
+    QTAILQ_FOREACH(pager, &pagers, next) {
+        fn(pager, opaque);
+    }
+}
+
 bool pagers_any(void)
 {
     QEMU_LOCK_GUARD(&pagers_lock);

@@ -31,6 +31,16 @@ RAMBlock *pagers_block(const RemotePager *pager);
 bool pagers_any(void);
 
 /**
+ * pagers_foreach_locked: do something with every pager, at any time
+ * @fn: what to do; it may wait for a pager's thread, but for no store
+ * @opaque: handed to @fn
+ *
+ * Any thread but a pager's.
+ */
+void pagers_foreach_locked(void (*fn)(RemotePager *pager, void *opaque),
+                           void *opaque);
+
+/**
  * pagers_foreach: do something with every pager
  * @fn: what to do; it may wait
  * @opaque: handed to @fn

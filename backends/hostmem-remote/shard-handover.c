@@ -135,6 +135,10 @@ static void import_page(RemoteShard *s, uint32_t index,
 {
     Page *page = page_map_get(&s->map, index);
 
+    /* The monitor may have read it since it was discarded. */
+    if (page->state != PAGE_ZERO) {
+        discard_range(s, index, 1);
+    }
     /* What it knew of another namespace is void. */
     page->flags = 0;
     if (from->stored) {

@@ -137,6 +137,24 @@ static bool check_format(RemoteStoreBlock *sb, Error **errp)
     return false;
 }
 
+/*
+ * Another process has to see at once what was written here, or two of them
+ * could run the VM: the cache of this host must not be in between.
+ */
+static bool check_cache(RemoteStoreBlock *sb, Error **errp)
+{
+    ERRP_GUARD();
+
+    if (!sb->is_cached) {
+        return true;
+    }
+    error_setg(errp, "store '%s': the pages of block node '%s' cannot be "
+               "handed over, since this host caches them",
+               remote_store_id(&sb->parent_obj), sb->node_name);
+    error_append_hint(errp, "Give the node cache.direct=on.\n");
+    return false;
+}
+
 /* Room for marks is taken when it is needed, so that others can do without. */
 static bool region_new_marks(RemoteStoreRegion *region, Error **errp)
 {
@@ -171,6 +189,7 @@ static bool sb_save(RemoteStoreRegion *region, GByteArray *state, Error **errp)
     SavedRegion saved;
 
     if (!check_format(REMOTE_STORE_BLOCK(region->store), errp) ||
+        !check_cache(REMOTE_STORE_BLOCK(region->store), errp) ||
         !region_new_marks(region, errp)) {
         return false;
     }
@@ -199,6 +218,9 @@ static bool region_old_range(RemoteStoreRegion *region, Error **errp)
     BlockRegion *r = region->opaque;
     SavedRegion saved;
 
+    if (!check_format(sb, errp) || !check_cache(sb, errp)) {
+        return false;
+    }
     r->marks = g_new0(BlockRegion, 1);
     r->marks->nr_pages = region->nr_marks;
     if (state->len == sizeof(saved) + present_size(region->nr_pages)) {
@@ -301,6 +323,20 @@ static bool activate(BlockDriverState *bs, Error **errp)
     return bdrv_activate(bs, errp) >= 0;
 }
 
+/* Is what is written kept in the cache of this host? */
+static bool is_cached(BlockDriverState *bs)
+{
+    const char *name;
+
+    GRAPH_RDLOCK_GUARD_MAINLOOP();
+    while (bs->file) {
+        bs = bs->file->bs;
+    }
+    name = bs->drv->format_name;
+    return (!strcmp(name, "file") || !strcmp(name, "host_device")) &&
+           !(bs->open_flags & BDRV_O_NOCACHE);
+}
+
 /* Nobody else may write there, or change its size. */
 static bool use_node(RemoteStoreBlock *sb, BlockDriverState *bs, Error **errp)
 {
@@ -329,6 +365,7 @@ static bool use_node(RemoteStoreBlock *sb, BlockDriverState *bs, Error **errp)
         return false;
     }
     sb->nr_pages = size / REMOTE_STORE_PAGE_SIZE;
+    sb->is_cached = is_cached(bs);
     set_memory(bs, true);
     return true;
 }

@@ -37,6 +37,7 @@ typedef struct BlockRegion {
  * @home: thread of the node, so that nothing of it needs the main loop
  * @blk: our use of the node
  * @nr_pages: its size
+ * @is_cached: other hosts may see late what was written
  * @regions: what is taken of it.  Main thread only.
  * @failing: requests fail; written by any queue's thread
  *
@@ -50,6 +51,7 @@ struct RemoteStoreBlock {
     IOThread *home;
     BlockBackend *blk;
     uint64_t nr_pages;
+    bool is_cached;
     QLIST_HEAD(, BlockRegion) regions;
     bool failing;
 };

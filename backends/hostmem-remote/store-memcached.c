@@ -10,7 +10,6 @@
 #include "qapi/util.h"
 #include "qapi/visitor.h"
 #include "qemu/atomic.h"
-#include "qemu/bswap.h"
 #include "qemu/module.h"
 #include "qom/object_interfaces.h"
 #include "memcached-lane.h"
@@ -73,17 +72,32 @@ static bool region_mark(RemoteStoreRegion *region, Error **errp)
     return true;
 }
 
-/* What another process needs: how many servers, and the generations. */
+/*
+ * Which server has a page depends on the names of all, if there are several:
+ * they have to be the same, in the same order.
+ */
+static char *names_of(RemoteStoreMemcached *mc)
+{
+    GString *names = g_string_new(NULL);
+
+    for (strList *l = mc->server_names; mc->nr_servers > 1 && l; l = l->next) {
+        g_string_append_printf(names, "%s ", l->value);
+    }
+    return g_string_free(names, false);
+}
+
+/* What another process needs: the servers, and the generations. */
 static bool mc_save(RemoteStoreRegion *region, GByteArray *state, Error **errp)
 {
     RemoteStoreMemcached *mc = REMOTE_STORE_MEMCACHED(region->store);
     McRegion *r = region->opaque;
-    uint32_t nr_servers = cpu_to_be32(mc->nr_servers);
+    g_autofree char *names = names_of(mc);
 
     if (!state) {
         return true;
     }
-    g_byte_array_append(state, (uint8_t *)&nr_servers, sizeof(nr_servers));
+    /* With the zero at its end. */
+    g_byte_array_append(state, (uint8_t *)names, strlen(names) + 1);
     mc_queues_collect(region);
     mc_generations_save(r->generations, state);
     return true;
@@ -95,19 +109,21 @@ static bool region_load(RemoteStoreRegion *region, Error **errp)
     RemoteStoreMemcached *mc = REMOTE_STORE_MEMCACHED(region->store);
     McRegion *r = region->opaque;
     const GByteArray *state = region->inherited;
+    const char *theirs = (const char *)state->data;
+    size_t size = state->len ? strnlen(theirs, state->len) + 1 : 1;
+    g_autofree char *ours = names_of(mc);
 
-    if (state->len < sizeof(uint32_t) ||
-        !mc_generations_load(r->generations, state->data + sizeof(uint32_t),
-                             state->len - sizeof(uint32_t))) {
+    if (size > state->len ||
+        !mc_generations_load(r->generations, state->data + size,
+                             state->len - size)) {
         error_setg(errp, "store '%s': what the source of the migration says "
                    "of it makes no sense", remote_store_id(region->store));
         return false;
     }
-    if (ldl_be_p(state->data) != mc->nr_servers) {
-        error_setg(errp, "store '%s': property 'servers' has %zu servers, "
-                   "but %u at the source of the migration",
-                   remote_store_id(region->store), mc->nr_servers,
-                   ldl_be_p(state->data));
+    if (strcmp(ours, theirs)) {
+        error_setg(errp, "store '%s': property 'servers' has to be as at the "
+                   "source of the migration: %s",
+                   remote_store_id(region->store), theirs);
         error_append_hint(errp, "Give the same servers in the same order.\n");
         return false;
     }

@@ -66,7 +66,7 @@ class OnBlock(Ram):
             os.truncate(path, SIZE + MARKS)
         # Two processes may use it, if pages are handed over.
         node = {'driver': 'file', 'node-name': 'pages', 'filename': str(path),
-                'locking': 'off'}
+                'locking': 'off', 'cache': {'direct': number == 0}}
         return ['-blockdev', json.dumps(node)]
 
 
