@@ -1,0 +1,172 @@
+/*
+ * QTest: a migration that hands pages over, beside memory that it sends
+ *
+ * The first backend is remote on both sides.  The second one is ordinary at the
+ * source, so it is sent, although it is remote at the destination.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/units.h"
+#include "qobject/qjson.h"
+#include "remote-memory-lib.h"
+
+#define SIZE (32 * MiB)
+#define MARKS (2 * PAGE)
+
+/* Pages of each backend that have contents; the first from BASE on. */
+#define NR 2048
+#define SECOND ((SIZE - BASE) / PAGE)
+
+static char *directory;
+
+static char *in_directory(const char *name)
+{
+    return g_build_filename(directory, name, NULL);
+}
+
+/* The file of pages is for both; it must not be in a cache of this host. */
+static QTestState *start(const char *second, const char *extra)
+{
+    g_autofree char *pages = in_directory("pages");
+
+    return qtest_initf(
+        "-nodefaults -machine q35 -m 64M -smp 2 "
+        "-blockdev driver=file,node-name=pages,filename=%s,locking=off,"
+        "cache.direct=on "
+        "-object remote-store-block,id=s0,node-name=pages "
+        "-object memory-backend-remote,id=ram0,size=32M,cache-size=2M,"
+        "store=s0 -object %s,id=ram1,size=32M "
+        "-numa node,memdev=ram0,cpus=0 -numa node,memdev=ram1,cpus=1 %s",
+        pages, second, extra);
+}
+
+static void wait_migration(QTestState *qts, const char *status)
+{
+    for (;;) {
+        QDict *resp = qtest_qmp(qts, "{ 'execute': 'query-migrate' }");
+        QDict *info = qdict_get_qdict(resp, "return");
+        const char *now = qdict_get_try_str(info, "status");
+        bool done = !g_strcmp0(now, status);
+
+        g_assert_cmpstr(now, !=, "failed");
+        qobject_unref(resp);
+        if (done) {
+            return;
+        }
+        g_usleep(10000);
+    }
+}
+
+static void set_capability(QTestState *qts)
+{
+    qtest_qmp_assert_success(qts, "{ 'execute': 'migrate-set-capabilities', "
+                             "'arguments': { 'capabilities': [ { "
+                             "'capability': 'remote-memory', "
+                             "'state': true } ] } }");
+}
+
+static void migrate(QTestState *from, QTestState *to)
+{
+    g_autofree char *path = in_directory("migration");
+    g_autofree char *uri = g_strdup_printf("unix:%s", path);
+
+    set_capability(from);
+    set_capability(to);
+    qtest_qmp_assert_success(to, "{ 'execute': 'migrate-incoming', "
+                             "'arguments': { 'uri': %s } }", uri);
+    qtest_qmp_assert_success(from, "{ 'execute': 'migrate', "
+                             "'arguments': { 'uri': %s } }", uri);
+    wait_migration(from, "completed");
+    wait_migration(to, "completed");
+}
+
+static void make_directory(void)
+{
+    g_autofree char *pages = NULL;
+    int fd;
+
+    directory = g_dir_make_tmp("remote-memory-handover-XXXXXX", NULL);
+    g_assert_nonnull(directory);
+    pages = in_directory("pages");
+    fd = open(pages, O_CREAT | O_RDWR, 0600);
+    g_assert_cmpint(fd, >=, 0);
+    g_assert_cmpint(ftruncate(fd, SIZE + MARKS), ==, 0);
+    close(fd);
+}
+
+static void remove_directory(void)
+{
+    static const char *const names[] = { "pages", "migration" };
+
+    for (int i = 0; i < ARRAY_SIZE(names); i++) {
+        g_autofree char *path = in_directory(names[i]);
+
+        unlink(path);
+    }
+    g_assert_cmpint(rmdir(directory), ==, 0);
+    g_free(g_steal_pointer(&directory));
+}
+
+static void check(QTestState *qts, unsigned version)
+{
+    rm_check_pages(qts, 0, NR, version);
+    rm_check_pages(qts, SECOND, NR, version);
+}
+
+/* What was sent must not be forgotten when the map comes. */
+static void test_mixed(void)
+{
+    QTestState *from, *to;
+
+    make_directory();
+    from = start("memory-backend-ram", "");
+    to = start("memory-backend-remote,cache-size=2M", "-incoming defer");
+    rm_write_pages(from, 0, NR, 1);
+    rm_write_pages(from, SECOND, NR, 1);
+    migrate(from, to);
+    check(to, 1);
+    rm_write_pages(to, 0, NR, 2);
+    rm_write_pages(to, SECOND, NR, 2);
+    check(to, 2);
+    rm_check_sane(to);
+    qtest_quit(from);
+    check(to, 2);
+    qtest_quit(to);
+    remove_directory();
+}
+
+/* Who has given its pages away must not move or hand them over. */
+static void test_gone(void)
+{
+    QTestState *from, *to;
+
+    make_directory();
+    from = start("memory-backend-ram", "");
+    to = start("memory-backend-ram", "-incoming defer");
+    rm_write_pages(from, 0, NR, 1);
+    migrate(from, to);
+    qtest_qmp_assert_success(from, "{ 'execute': 'object-add', 'arguments': "
+                             "{ 'qom-type': 'remote-store-ram', "
+                             "'id': 's1' } }");
+    rm_assert_error(from, "GenericError", "hands its pages over",
+                    qdict_from_jsonf_nofail("{ 'id': 'ram0', 'store': 's1', "
+                                            "'job-id': 'j0' }"),
+                    "remote-memory-set-store");
+    qtest_quit(from);
+    rm_check_pages(to, 0, NR, 1);
+    qtest_quit(to);
+    remove_directory();
+}
+
+int main(int argc, char **argv)
+{
+    static const RmTest tests[] = {
+        { "handover/mixed", test_mixed },
+        { "handover/gone", test_gone },
+        { }
+    };
+
+    return rm_run(argc, argv, tests);
+}
