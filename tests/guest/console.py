@@ -3,7 +3,6 @@
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 
-import contextlib
 import re
 import select
 import socket
@@ -107,9 +106,16 @@ class Console:
         self.changed.notify_all()
         return bool(data)
 
+    def close(self):
+        """Close the connection, so that another one can be made. Not under
+        the reader: a call that waits keeps the connection open, and would go
+        on to wait for whatever gets its number."""
+        self.sock.shutdown(socket.SHUT_RDWR)
+        self.thread.join()
+        self.sock.close()
+
     def _reader(self):
-        with contextlib.suppress(ValueError):   # closed by ourselves
-            while not self.closed:
-                select.select([self.sock], [], [])
-                with self.changed:
-                    self._take()
+        while not self.closed:
+            select.select([self.sock], [], [])
+            with self.changed:
+                self._take()

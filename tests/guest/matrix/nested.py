@@ -104,7 +104,7 @@ class Inner(Machine):
             self._describe()
         self.kill()
         self.qmp.sock.close()
-        self.console.sock.close()
+        self.console.close()
 
     def messages(self):
         """What QEMU said, on the console of the guest that it is in."""
