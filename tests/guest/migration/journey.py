@@ -25,6 +25,7 @@ class Journey(contextlib.ExitStack):
         self.shared = shared
         self.extra = list(extra)
         self.numbers = 0
+        self.pinned = False
         try:
             self.directory = self.enter_context(lib.work_directory())
             self.boot = disk(guest.busy_payload(self.directory))
@@ -60,6 +61,7 @@ class Journey(contextlib.ExitStack):
     def travel(self, trip, memory=REMOTE):
         """Go to another machine."""
         source, destination = self.machine, self.make_destination(memory)
+        self.pinned = 'direct-io' in trip.parameters
         trip.make(source, destination, self.address(trip.scheme))
         self.arrive(destination)
 
@@ -83,5 +85,5 @@ class Journey(contextlib.ExitStack):
         """What must be true at any time."""
         guest.check_speech(self.machines)
         if not self.machine.plain:
-            lib.check_memory(self.machine)
+            lib.check_memory(self.machine, pinned=self.pinned)
             self.machine.check_records()
