@@ -17,6 +17,7 @@ static void discard_page(RemoteShard *s, uint32_t index)
     case PAGE_FETCHING:
         /* The request cannot be called back: see fetch_void(). */
         page->flags |= PAGE_GIVEN_BACK;
+        shard_changed(s, index);
         return;
     case PAGE_STANDBY:
         if (s->standby.slots[page->slot].state != SLOT_BUSY) {

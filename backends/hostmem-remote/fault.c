@@ -232,6 +232,25 @@ static FaultAnswer fault_standby(RemoteShard *s, const Waiter *w)
     return answer;
 }
 
+/*
+ * A VM that is still on its way here has no content yet, and its store may not
+ * be asked.  Who looks sees zeros, which are forgotten when it has come.
+ */
+static FaultAnswer fault_peek(RemoteShard *s, const Waiter *w)
+{
+    uint32_t nr;
+    int ret = uffd_page_zero_run(s->uffd, shard_host(s, w->page), 1, &nr);
+
+    if (ret == -EEXIST) {
+        return fault_resident(s, w->page);
+    }
+    if (ret) {
+        return fault_cannot_place(s, w->page, ret);
+    }
+    g_array_append_val(s->peeked, w->page);
+    return FAULT_ANSWERED;
+}
+
 /* The source is asked once for a page, whoever waits for it. */
 static FaultAnswer fault_source(RemoteShard *s, const Waiter *w)
 {
@@ -275,6 +294,9 @@ static FaultAnswer fault_answer(RemoteShard *s, const Waiter *w)
     case PAGE_SOURCE:
         return fault_source(s, w);
     case PAGE_REMOTE:
+        if (!s->queue) {
+            return fault_peek(s, w);
+        }
         if (recovery_waits(s, REMOTE_MEMORY_OPERATION_READ)) {
             return FAULT_PARK;
         }

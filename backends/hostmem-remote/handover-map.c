@@ -1,14 +1,16 @@
 /*
  * Handing pages over: the map as it is sent
  *
- * Runs of pages of which the same is to be said.  A run is
+ * Runs of pages that follow each other and of which the same is to be said.  A
+ * run is
  *
+ *   be64        first page
  *   be64        place (2 bits), whether the store has a copy (1 bit), and
- *               the number of pages (61 bits)
+ *               the number of pages (61 bits), 0 at the end of all runs
  *   be64 each   hash, if the store has a copy
  *   u8 each     age, if they are only in the store
  *
- * so that 1 GiB takes 2.25 MiB if all of it is remote, and 8 bytes if it never
+ * so that 1 GiB takes 2.25 MiB if all of it is remote, and some KiB if it never
  * was touched.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -17,27 +19,39 @@
 #include "qemu/osdep.h"
 #include "handover.h"
 #include "qapi/error.h"
+#include "qemu/bswap.h"
 
 #define PLACE_SHIFT 62
 #define STORED_SHIFT 61
 
+#define RUN_HEAD 16
+#define RUN_MOST (RUN_HEAD + PAGER_MAP_PAGES * (sizeof(uint64_t) + 1))
+
 /* Sending */
 
-static bool is_same(const HandoverPage *a, const HandoverPage *b)
+static bool is_next(const HandoverPage *a, const HandoverPage *b)
 {
-    return a->place == b->place && a->stored == b->stored;
+    return a->page + 1 == b->page && a->place == b->place &&
+           a->stored == b->stored;
 }
 
+/* One call for all of it: to put each number by itself takes longer. */
 static void put_run(QEMUFile *f, const HandoverPage *pages, uint64_t nr)
 {
-    qemu_put_be64(f, (uint64_t)pages->place << PLACE_SHIFT |
-                  (uint64_t)pages->stored << STORED_SHIFT | nr);
+    g_autofree uint8_t *run = g_malloc(RUN_MOST);
+    uint8_t *end = run + RUN_HEAD;
+
+    stq_be_p(run, pages->page);
+    stq_be_p(run + 8, (uint64_t)pages->place << PLACE_SHIFT |
+             (uint64_t)pages->stored << STORED_SHIFT | nr);
     for (uint64_t i = 0; i < nr && pages->stored; i++) {
-        qemu_put_be64(f, pages[i].hash);
+        stq_be_p(end, pages[i].hash);
+        end += sizeof(uint64_t);
     }
     for (uint64_t i = 0; i < nr && pages->place == HANDOVER_STORE; i++) {
-        qemu_put_byte(f, pages[i].age);
+        *end++ = pages[i].age;
     }
+    qemu_put_buffer(f, run, end - run);
 }
 
 static void put_runs(QEMUFile *f, const HandoverPage *pages, uint64_t nr)
@@ -45,7 +59,7 @@ static void put_runs(QEMUFile *f, const HandoverPage *pages, uint64_t nr)
     while (nr) {
         uint64_t run = 1;
 
-        while (run < nr && is_same(&pages[0], &pages[run])) {
+        while (run < nr && is_next(&pages[run - 1], &pages[run])) {
             run++;
         }
         put_run(f, pages, run);
@@ -54,86 +68,89 @@ static void put_runs(QEMUFile *f, const HandoverPage *pages, uint64_t nr)
     }
 }
 
-void handover_put_map(QEMUFile *f, RemotePager *pager)
+void handover_put_map(QEMUFile *f, RemotePager *pager, PagerMapLook look)
 {
     g_autofree HandoverPage *pages = g_new(HandoverPage, PAGER_MAP_PAGES);
-    uint64_t end = pager->size / REMOTE_STORE_PAGE_SIZE;
+    uint64_t from = 0;
     uint32_t nr;
 
-    for (uint64_t first = 0; first < end; first += nr) {
-        nr = pager_map(pager, first, end - first, pages);
+    while ((nr = pager_map_next(pager, &from, look, pages)) &&
+           !qemu_file_get_error(f)) {
         put_runs(f, pages, nr);
     }
+    qemu_put_be64(f, 0);
+    qemu_put_be64(f, 0);
 }
 
 /* Receiving */
 
-/* Pages whose runs have come, and that the pager has not been told of. */
-typedef struct Part {
-    HandoverPage *pages;
-    uint64_t first;
-    uint64_t nr;
-} Part;
-
-/* A map can have as many runs as pages, and each call is one to a thread. */
-static void apply(RemotePager *pager, Part *part)
+static bool get_head(QEMUFile *f, const RemotePager *pager, HandoverPage *page,
+                     uint64_t *nr, Error **errp)
 {
-    pager_apply(pager, part->first, part->nr, part->pages);
-    part->first += part->nr;
-    part->nr = 0;
+    uint64_t first = qemu_get_be64(f), head = qemu_get_be64(f);
+    uint64_t end = pager_nr_pages(pager);
+
+    *nr = head & ((1ull << STORED_SHIFT) - 1);
+    *page = (HandoverPage) {
+        .page = first,
+        .place = head >> PLACE_SHIFT,
+        .stored = head >> STORED_SHIFT & 1,
+    };
+    if (qemu_file_get_error(f) || *nr > PAGER_MAP_PAGES || first > end ||
+        *nr > end - first || page->place > HANDOVER_SENT ||
+        (page->place == HANDOVER_STORE && !page->stored)) {
+        error_setg(errp, "memory backend '%s': the map of its pages makes no "
+                   "sense", pager->id);
+        return false;
+    }
+    return true;
 }
 
-static void get_run(QEMUFile *f, HandoverPage run, HandoverPage *pages,
+static bool get_run(QEMUFile *f, HandoverPage run, HandoverPage *pages,
                     uint64_t nr)
 {
+    g_autofree uint8_t *said = g_malloc(RUN_MOST);
+    size_t hashes = run.stored ? nr * sizeof(uint64_t) : 0;
+    size_t ages = run.place == HANDOVER_STORE ? nr : 0;
+
+    if (qemu_get_buffer(f, said, hashes + ages) != hashes + ages) {
+        return false;
+    }
     for (uint64_t i = 0; i < nr; i++) {
         pages[i] = run;
-        if (run.stored) {
-            pages[i].hash = qemu_get_be64(f);
-        }
+        pages[i].page += i;
+        pages[i].hash = hashes ? ldq_be_p(said + i * sizeof(uint64_t)) : 0;
+        pages[i].age = ages ? said[hashes + i] % HANDOVER_AGES : 0;
     }
-    for (uint64_t i = 0; i < nr && run.place == HANDOVER_STORE; i++) {
-        pages[i].age = qemu_get_byte(f) % HANDOVER_AGES;
-    }
+    return true;
 }
 
 bool handover_get_map(QEMUFile *f, RemotePager *pager,
-                      void (*got)(RemotePager *pager, uint64_t first,
-                                  uint64_t nr, const HandoverPage *pages),
+                      void (*got)(RemotePager *pager,
+                                  const HandoverPage *pages, uint64_t nr),
                       Error **errp)
 {
     g_autofree HandoverPage *pages = g_new(HandoverPage, PAGER_MAP_PAGES);
-    uint64_t end = pager->size / REMOTE_STORE_PAGE_SIZE, first = 0;
-    Part part = { .pages = pages };
+    HandoverPage run;
+    uint64_t nr, held = 0;
 
-    while (first < end) {
-        uint64_t head = qemu_get_be64(f);
-        uint64_t nr = head & ((1ull << STORED_SHIFT) - 1);
-        HandoverPage run = {
-            .place = head >> PLACE_SHIFT,
-            .stored = head >> STORED_SHIFT & 1,
-        };
-
-        if (qemu_file_get_error(f) || !nr || nr > PAGER_MAP_PAGES ||
-            nr > end - first || run.place > HANDOVER_SENT ||
-            (run.place == HANDOVER_STORE && !run.stored)) {
-            error_setg(errp, "memory backend '%s': the map of its pages makes "
-                       "no sense", pager->id);
-            return false;
+    /* Runs may be short, and each call is one to another thread. */
+    while (get_head(f, pager, &run, &nr, errp)) {
+        if (!nr || nr > PAGER_MAP_PAGES - held ||
+            (held && run.page <= pages[held - 1].page)) {
+            pager_apply(pager, pages, held);
+            held = 0;
         }
-        if (nr > PAGER_MAP_PAGES - part.nr) {
-            apply(pager, &part);
+        if (!nr) {
+            return true;
         }
-        get_run(f, run, &pages[part.nr], nr);
-        if (qemu_file_get_error(f)) {
+        if (!get_run(f, run, &pages[held], nr)) {
             error_setg(errp, "memory backend '%s': the map of its pages is "
                        "not complete", pager->id);
             return false;
         }
-        got(pager, first, nr, &pages[part.nr]);
-        part.nr += nr;
-        first += nr;
+        got(pager, &pages[held], nr);
+        held += nr;
     }
-    apply(pager, &part);
-    return true;
+    return false;
 }

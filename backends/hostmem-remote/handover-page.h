@@ -27,6 +27,7 @@ typedef enum HandoverPlace {
 
 /**
  * struct HandoverPage - a page
+ * @page: its index in the store
  * @hash: of the copy that the store has, if @stored
  * @stored: the store has a copy; one too many unless @place says STORE
  * @age: (STORE) binary logarithm of how many pages were dropped since it was,
@@ -34,6 +35,7 @@ typedef enum HandoverPlace {
  * @place: a &enum HandoverPlace
  */
 typedef struct HandoverPage {
+    uint64_t page;
     uint64_t hash;
     bool stored;
     uint8_t age;

@@ -3,12 +3,16 @@
  *
  * With the capability "remote-memory", the section of this file takes the
  * place of what RAM would send.  It comes in front of RAM's: it is registered
- * first.  While the guest runs, none of its pages has to be sent.  When it has
- * stopped, the map is, and says of each page whether the store has it; what
- * the store does not have is what is left for RAM to send, in precopy at once,
- * in postcopy when the guest runs at the destination:
+ * first.  While the guest runs, none of its pages has to be sent, but the map
+ * is, which says of each page whether the store has it.  When it has stopped,
+ * what has changed of the map follows.  What the store does not have is what is
+ * left for RAM to send, in precopy at once, in postcopy when the guest runs at
+ * the destination:
  *
- *     save_complete()   freeze, offer, map    --> load(): take the namespace
+ *     save_setup()      which memory          --> load(): leave own namespace
+ *     save_iterate()    map, then changes     --> into the page map
+ *     save_complete()   freeze, offer, changes
+ *                       state of the store    --> enter the source's namespace
  *     (RAM)             pages that are sent   --> placed, and kept local
  *     (devices)
  *                                             --> remote_memory_may_run():
@@ -38,18 +42,31 @@
 #define SECTION_VERSION 1
 
 /*
- * In the section: the names of all that are handed over, each of them with what
- * there is to say, and the end.
+ * Each part of the section is some of these, and the end.  All but that begin
+ * with the name of the memory that they are about.
  */
 #define RECORD_END 0
-#define RECORD_NAME 1
-#define RECORD_PAGER 2
+#define RECORD_BEGIN 1      /* what it is: the same has to be there */
+#define RECORD_MAP 2        /* what there is to say of some of its pages */
+#define RECORD_STORE 3      /* where they are; nothing comes after it */
+
+/* While the guest runs, what has changed is said no more often than that. */
+#define MAP_PERIOD_MS 20
 
 /* Less than what can be sent in time: the guest goes on making pages dirty. */
 #define SQUEEZE_SIXTEENTHS 14
 #define SQUEEZE_SPARE 2
 /* While less becomes local, there is nothing to send. */
 #define SQUEEZE_POLL_US 1000
+
+/*
+ * What is handed over, from setup to cleanup: RemotePager.  No device that uses
+ * it can be unplugged meanwhile.
+ */
+static GPtrArray *handed;
+/* Has all of the map been said?  And when was some of it, last. */
+static bool map_said;
+static int64_t map_said_ms;
 
 /* A snapshot has to have the pages. */
 static bool is_active(void *opaque)
@@ -123,15 +140,36 @@ static void begin_pager(RemotePager *pager, void *opaque)
 
     if (!*errp && is_migrated(pager) && pager_take(pager, errp)) {
         pager->settled = false;
-        pager->handing_over = true;
+        pager_map_begin(pager);
+        g_ptr_array_add(handed, pager);
     }
+}
+
+static void put_record(QEMUFile *f, int record, const RemotePager *pager)
+{
+    qemu_put_byte(f, record);
+    qemu_put_counted_string(f, pagers_block(pager)->idstr);
+}
+
+static void put_begin(QEMUFile *f, const RemotePager *pager)
+{
+    const char *type = object_get_typename(OBJECT(pager->store));
+
+    put_record(f, RECORD_BEGIN, pager);
+    qemu_put_be64(f, pager->size);
+    qemu_put_counted_string(f, type);
 }
 
 static int save_setup(QEMUFile *f, void *opaque, Error **errp)
 {
     Error *err = NULL;
 
+    handed = g_ptr_array_new();
+    map_said = false;
     pagers_foreach(begin_pager, &err);
+    for (guint i = 0; i < handed->len; i++) {
+        put_begin(f, handed->pdata[i]);
+    }
     qemu_put_byte(f, RECORD_END);
     if (err) {
         error_propagate(errp, err);
@@ -144,21 +182,26 @@ static int save_setup(QEMUFile *f, void *opaque, Error **errp)
  * After a failure, take what was offered back at once, also if the VM is not to
  * run.  If that fails it is tried again when it is.
  */
-static void end_pager(RemotePager *pager, void *opaque)
+static void end_pager(RemotePager *pager)
 {
-    if (!pager->handing_over) {
-        return;
-    }
-    pager->handing_over = false;
+    pager_map_end(pager);
     pager_squeeze(pager, 0);
-    if (migrate_get_current()->state != MIGRATION_STATUS_COMPLETED) {
-        pager_take(pager, NULL);
+    if (migrate_get_current()->state != MIGRATION_STATUS_COMPLETED &&
+        pager_take(pager, NULL)) {
+        /* Also if another one could not be offered. */
+        pager_thaw(pager);
     }
 }
 
 static void save_cleanup(void *opaque)
 {
-    pagers_foreach(end_pager, NULL);
+    if (!handed) {
+        return;
+    }
+    for (guint i = 0; i < handed->len; i++) {
+        end_pager(handed->pdata[i]);
+    }
+    g_ptr_array_unref(g_steal_pointer(&handed));
 }
 
 /* The source, while the guest runs */
@@ -174,21 +217,22 @@ typedef struct Local {
     unsigned nr_pagers;
 } Local;
 
-static void add_local(RemotePager *pager, void *opaque)
+/* Of what was offered, RAM knows what is left. */
+static Local local_now(void)
 {
-    Local *local = opaque;
+    Local local = { 0 };
 
-    /* After the offer, RAM knows what is left. */
-    if (pager->handing_over && pager->ownership == PAGER_OWNS) {
-        local->size += pager_local_size(pager);
-        local->least += SQUEEZE_SPARE * pager_least_size(pager);
-        local->nr_pagers++;
+    for (guint i = 0; handed && i < handed->len; i++) {
+        RemotePager *pager = handed->pdata[i];
+
+        if (pager->ownership == PAGER_OWNS) {
+            local.size += pager_local_size(pager);
+            local.least += SQUEEZE_SPARE *
+                           pager_min_cache_size(pager->size, pager->nr_shards);
+            local.nr_pagers++;
+        }
     }
-}
-
-static void squeeze(RemotePager *pager, void *opaque)
-{
-    pager_squeeze(pager, *(uint64_t *)opaque);
+    return local;
 }
 
 /*
@@ -201,10 +245,14 @@ static void state_pending(void *opaque, uint64_t *must_precopy,
 {
     uint64_t most = migrate_avail_switchover_bandwidth() ?:
                     migrate_max_bandwidth();
-    Local local = { 0 };
+    Local local = local_now();
 
+    if (local.nr_pagers && !map_said) {
+        /* As for any memory of which nothing was sent. */
+        *must_precopy += ram_bytes_total();
+        return;
+    }
     most = most / 1000 * migrate_downtime_limit();
-    pagers_foreach_locked(add_local, &local);
     if (!most || local.size <= most) {
         /* There may be no limit. */
         return;
@@ -214,14 +262,32 @@ static void state_pending(void *opaque, uint64_t *must_precopy,
     } else if (local.size > local.least) {
         *must_precopy += local.size - MAX(most, local.least);
         most = most / 16 * SQUEEZE_SIXTEENTHS / local.nr_pagers;
-        pagers_foreach_locked(squeeze, &most);
+        for (guint i = 0; i < handed->len; i++) {
+            pager_squeeze(handed->pdata[i], most);
+        }
     }
+}
+
+static void put_map(QEMUFile *f, PagerMapLook look)
+{
+    for (guint i = 0; i < handed->len; i++) {
+        put_record(f, RECORD_MAP, handed->pdata[i]);
+        handover_put_map(f, handed->pdata[i], look);
+    }
+    map_said = true;
+    map_said_ms = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
 }
 
 static int save_iterate(QEMUFile *f, void *opaque)
 {
+    int64_t now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
+
+    if (!map_said || now - map_said_ms >= MAP_PERIOD_MS) {
+        put_map(f, PAGER_MAP_LOOK);
+    } else {
+        g_usleep(SQUEEZE_POLL_US);
+    }
     qemu_put_byte(f, RECORD_END);
-    g_usleep(SQUEEZE_POLL_US);
     return 1;
 }
 
@@ -229,66 +295,52 @@ uint64_t remote_memory_settle_dirty(RAMBlock *rb)
 {
     RemotePager *pager = pagers_find(rb);
 
-    return pager && pager->handing_over
-           ? pager_settle_dirty(pager, rb->bmap) : 0;
+    return pager && pager->map ? pager_settle_dirty(pager, rb->bmap) : 0;
 }
 
 /* The source, when the VM has stopped */
 
-static void put_state(QEMUFile *f, RemotePager *pager, const GByteArray *state)
+static void put_store(QEMUFile *f, const RemotePager *pager,
+                      const GByteArray *state)
 {
-    const char *type = object_get_typename(OBJECT(pager->store));
-
-    qemu_put_byte(f, RECORD_PAGER);
-    qemu_put_counted_string(f, pagers_block(pager)->idstr);
-    qemu_put_be64(f, pager->size);
-    qemu_put_counted_string(f, type);
+    put_record(f, RECORD_STORE, pager);
     qemu_put_buffer(f, pager->region->uuid.data, sizeof(QemuUUID));
     qemu_put_buffer(f, pager->offer.data, sizeof(QemuUUID));
     qemu_put_be64(f, state->len);
     qemu_put_buffer(f, state->data, state->len);
 }
 
-typedef struct Save {
-    QEMUFile *f;
-    Error *err;
-} Save;
-
-static void save_pager(RemotePager *pager, void *opaque)
+static bool offer(QEMUFile *f, RemotePager *pager, Error **errp)
 {
-    g_autoptr(GByteArray) state = NULL;
-    Save *save = opaque;
+    g_autoptr(GByteArray) state = pager_offer(pager, errp);
 
-    if (save->err || !pager->handing_over) {
-        return;
-    }
-    state = pager_offer(pager, &save->err);
     if (state) {
-        put_state(save->f, pager, state);
-        handover_put_map(save->f, pager);
+        put_store(f, pager, state);
     }
+    return state;
 }
 
-static void save_name(RemotePager *pager, void *opaque)
-{
-    Save *save = opaque;
-
-    if (pager->handing_over) {
-        qemu_put_byte(save->f, RECORD_NAME);
-        qemu_put_counted_string(save->f, pagers_block(pager)->idstr);
-    }
-}
-
+/*
+ * When nothing is put any more, and RAM knows all that the guest has written,
+ * the map is as it will be.  What was written in the last moment is not worth
+ * a look if it can be sent later.
+ */
 static int save_complete(QEMUFile *f, void *opaque)
 {
-    Save save = { .f = f };
+    Error *err = NULL;
 
-    pagers_foreach(save_name, &save);
-    pagers_foreach(save_pager, &save);
+    migration_bitmap_sync_precopy(true);
+    for (guint i = 0; i < handed->len; i++) {
+        pager_freeze(handed->pdata[i]);
+    }
+    put_map(f, migration_in_postcopy() ? PAGER_MAP_BELIEVE : PAGER_MAP_LOOK);
+    for (guint i = 0; i < handed->len && !err; i++) {
+        offer(f, handed->pdata[i], &err);
+    }
     qemu_put_byte(f, RECORD_END);
-    if (save.err) {
-        migrate_set_error(migrate_get_current(), save.err);
-        error_report_err(save.err);
+    if (err) {
+        migrate_set_error(migrate_get_current(), err);
+        error_report_err(err);
         return -EIO;
     }
     return 0;
@@ -298,12 +350,12 @@ static int save_complete(QEMUFile *f, void *opaque)
 
 /*
  * QEMU's postcopy counts what has come, and asks for all else after a network
- * failure.
+ * failure.  What is sent after all is discarded first, by RAM itself.
  */
-static void mark_received(RemotePager *pager, uint64_t first, uint64_t nr,
-                          const HandoverPage *pages)
+static void mark_received(RemotePager *pager, const HandoverPage *pages,
+                          uint64_t nr)
 {
-    void *host = pager->host + first * REMOTE_STORE_PAGE_SIZE;
+    void *host = pager->host + pages->page * REMOTE_STORE_PAGE_SIZE;
     RAMBlock *rb = pagers_block(pager);
 
     if (pages->place != HANDOVER_SENT && rb->receivedmap) {
@@ -341,17 +393,6 @@ static RemotePager *get_pager(QEMUFile *f, Error **errp)
     return pager;
 }
 
-/*
- * All of them first, since one may need the room of another.  Other memory,
- * which RAM has sent, stays.
- */
-static bool load_name(QEMUFile *f, Error **errp)
-{
-    RemotePager *pager = get_pager(f, errp);
-
-    return pager && pager_leave_store(pager, errp);
-}
-
 static bool check_pager_match(QEMUFile *f, RemotePager *pager, Error **errp)
 {
     uint64_t size = qemu_get_be64(f);
@@ -372,20 +413,25 @@ static bool check_pager_match(QEMUFile *f, RemotePager *pager, Error **errp)
     return true;
 }
 
-static bool load_pager(QEMUFile *f, Error **errp)
+/*
+ * All of them before any enters the source's, since one may need the room of
+ * another.  Other memory, which RAM has sent, stays.
+ */
+static bool load_begin(QEMUFile *f, RemotePager *pager, Error **errp)
+{
+    return check_pager_match(f, pager, errp) && pager_leave_store(pager, errp);
+}
+
+static bool load_store(QEMUFile *f, RemotePager *pager, Error **errp)
 {
     g_autoptr(GByteArray) state = g_byte_array_new();
-    RemotePager *pager = get_pager(f, errp);
     QemuUUID uuid, offer;
     uint64_t size;
 
-    if (!pager || !check_pager_match(f, pager, errp)) {
-        return false;
-    }
     qemu_get_buffer(f, uuid.data, sizeof(uuid));
     qemu_get_buffer(f, offer.data, sizeof(offer));
     size = qemu_get_be64(f);
-    if (size > pager->size || pager->region) {
+    if (size > pager->size) {
         error_setg(errp, "memory backend '%s': what the source says of its "
                    "store makes no sense", pager->id);
         return false;
@@ -393,8 +439,26 @@ static bool load_pager(QEMUFile *f, Error **errp)
     g_byte_array_set_size(state, size);
     qemu_get_buffer(f, state->data, size);
     return !qemu_file_get_error(f) &&
-           pager_enter_store(pager, &uuid, &offer, state, errp) &&
-           handover_get_map(f, pager, mark_received, errp);
+           pager_enter_store(pager, &uuid, &offer, state, errp);
+}
+
+static bool load_record(QEMUFile *f, int record, Error **errp)
+{
+    RemotePager *pager = get_pager(f, errp);
+
+    if (!pager) {
+        return false;
+    }
+    if (record == RECORD_BEGIN) {
+        return load_begin(f, pager, errp);
+    } else if (record == RECORD_MAP && !pager->region) {
+        return handover_get_map(f, pager, mark_received, errp);
+    } else if (record == RECORD_STORE && !pager->region) {
+        return load_store(f, pager, errp);
+    }
+    error_setg(errp, "memory backend '%s': what the source says of it comes in "
+               "an order that makes no sense", pager->id);
+    return false;
 }
 
 static int load(QEMUFile *f, void *opaque, int version)
@@ -409,7 +473,7 @@ static int load(QEMUFile *f, void *opaque, int version)
         return -EINVAL;
     }
     while (ok && (record = qemu_get_byte(f)) != RECORD_END) {
-        ok = record == RECORD_NAME ? load_name(f, &err) : load_pager(f, &err);
+        ok = load_record(f, record, &err);
     }
     if (err) {
         error_report_err(err);

@@ -8,6 +8,7 @@
 #define REMOTE_MEMORY_HANDOVER_H
 
 #include "pager-handover.h"
+#include "pager-map.h"
 #include "migration/qemu-file-types.h"
 
 /**
@@ -24,22 +25,23 @@ bool handover_is_wanted(void);
 bool handover_may_send(Error **errp);
 
 /**
- * handover_put_map: send the map of a pager
+ * handover_put_map: send what there is to say of a pager's pages
  * @f: where to
- * @pager: the pager, after pager_offer()
+ * @pager: the pager, after pager_map_begin()
+ * @look: which pages to read
  */
-void handover_put_map(QEMUFile *f, RemotePager *pager);
+void handover_put_map(QEMUFile *f, RemotePager *pager, PagerMapLook look);
 
 /**
  * handover_get_map: receive it
  * @f: where from
- * @pager: the pager, after pager_enter_store()
- * @got: called for each part with what could be had without the source
+ * @pager: the pager, between pager_leave_store() and pager_enter_store()
+ * @got: called for each run of pages of which the same is said
  * @errp: set if it makes no sense
  */
 bool handover_get_map(QEMUFile *f, RemotePager *pager,
-                      void (*got)(RemotePager *pager, uint64_t first,
-                                  uint64_t nr, const HandoverPage *pages),
+                      void (*got)(RemotePager *pager,
+                                  const HandoverPage *pages, uint64_t nr),
                       Error **errp);
 
 /**

@@ -7,12 +7,10 @@
 #include "qemu/osdep.h"
 #include "ownership.h"
 #include "qapi/error.h"
-#include "qemu/atomic.h"
+#include "qemu/lockable.h"
 #include "qemu/memalign.h"
 #include "shard.h"
 
-/* How often to look whether a request has ended, in us. */
-#define POLL_US 200
 /* How long the source waits for the destination to take its mark back. */
 #define DECLINE_POLL_US 50000
 #define DECLINE_TRIES 10
@@ -31,18 +29,27 @@ typedef struct Mark {
 
 static const char magic[16] = "QEMU page owner";
 
-/* One request for a mark, of the main thread's. */
+/* One request for a mark.  It lives on the stack of who waits for it. */
 typedef struct MarkRequest {
     RemoteStoreRequest req;
     RemoteShard *shard;
-    bool done;
+    bool done;              /* protected by done_lock */
 } MarkRequest;
+
+static QemuMutex done_lock;
+static QemuCond done_cond;
+
+static void __attribute__((constructor)) ownership_init(void)
+{
+    qemu_mutex_init(&done_lock);
+    qemu_cond_init(&done_cond);
+}
 
 static void mark_complete(RemoteStoreRequest *req)
 {
-    MarkRequest *r = container_of(req, MarkRequest, req);
-
-    qatomic_store_release(&r->done, true);
+    QEMU_LOCK_GUARD(&done_lock);
+    container_of(req, MarkRequest, req)->done = true;
+    qemu_cond_broadcast(&done_cond);
 }
 
 static void mark_submit(void *opaque)
@@ -59,7 +66,7 @@ static bool mark_transfer(RemotePager *pager, RemoteStoreOp op, unsigned which,
 {
     MarkRequest r = {
         .req.op = op,
-        .req.page = pager->size / REMOTE_STORE_PAGE_SIZE + which,
+        .req.page = pager_nr_pages(pager) + which,
         .req.buf = page,
         .req.fresh = true,
         .req.complete = mark_complete,
@@ -68,8 +75,10 @@ static bool mark_transfer(RemotePager *pager, RemoteStoreOp op, unsigned which,
     };
 
     shard_call(r.shard, mark_submit, &r);
-    while (!qatomic_load_acquire(&r.done)) {
-        g_usleep(POLL_US);
+    WITH_QEMU_LOCK_GUARD(&done_lock) {
+        while (!r.done) {
+            qemu_cond_wait(&done_cond, &done_lock);
+        }
     }
     if (r.req.result != REMOTE_STORE_OK) {
         error_setg(errp, "memory backend '%s': cannot %s store '%s' to see "
@@ -192,9 +201,6 @@ bool ownership_take(RemotePager *pager, Error **errp)
     unsigned own = own_mark(pager);
     bool taken;
 
-    if (pager->ownership == PAGER_OWNS) {
-        return true;
-    }
     /* Who is far too late must not even write. */
     if (!mark_read(pager, own, &taken, errp)) {
         return false;

@@ -81,7 +81,7 @@ bool ownership_offered(RemotePager *pager, const QemuUUID *offer,
 
 /**
  * ownership_take: take what is offered, by us or to us
- * @pager: the pager; if it OWNS, nothing is done
+ * @pager: the pager, which does not own its pages
  * @errp: set if it could not be taken
  *
  * With the BQL; waits for the store.  Afterwards the pager OWNS.

@@ -5,35 +5,16 @@
  */
 
 #include "qemu/osdep.h"
-#include "content.h"
 #include "exec/target_page.h"
 #include "ownership.h"
 #include "pager-handover.h"
+#include "pager-map.h"
 #include "qapi/error.h"
 #include "qemu/bitmap.h"
 #include "shard-handover.h"
 
 /* Time for discarding what the destination had in the store, in ms. */
 #define LEAVE_TIMEOUT_MS 2000
-
-static uint64_t nr_pages(const RemotePager *pager)
-{
-    return pager->size / REMOTE_STORE_PAGE_SIZE;
-}
-
-/* Pages from @first on, up to the end of a stripe. */
-static ShardPages part(const RemotePager *pager, uint64_t first, uint64_t nr,
-                       HandoverPage *pages)
-{
-    uint64_t stripe = 1ull << pager->stripe_shift;
-    ShardPages part = {
-        .nr = MIN(MIN(nr, stripe - first % stripe), PAGER_MAP_PAGES),
-        .pages = pages,
-    };
-
-    part.shard = pager_shard_of(pager, first, &part.first);
-    return part;
-}
 
 /* The source */
 
@@ -63,7 +44,6 @@ static bool is_moving(const RemotePager *pager, Error **errp)
 
 bool pager_can_offer(RemotePager *pager, Error **errp)
 {
-
     if (qemu_target_page_size() != REMOTE_STORE_PAGE_SIZE) {
         error_setg(errp, "memory backend '%s': pages of the guest have %zu "
                    "bytes, so they cannot be handed over", pager->id,
@@ -79,7 +59,7 @@ bool pager_can_offer(RemotePager *pager, Error **errp)
            remote_store_check_save(pager->region, errp);
 }
 
-static void squeeze_bh(void *opaque)
+static void retarget_bh(void *opaque)
 {
     shard_retarget(opaque);
 }
@@ -94,15 +74,9 @@ void pager_squeeze(RemotePager *pager, uint64_t size)
 
         if (qatomic_read(&s->squeeze) != squeeze) {
             qatomic_set(&s->squeeze, squeeze);
-            shard_call(s, squeeze_bh, s);
+            shard_call(s, retarget_bh, s);
         }
     }
-}
-
-uint64_t pager_least_size(const RemotePager *pager)
-{
-    return (uint64_t)pager->nr_shards * BUDGET_MIN_PAGES *
-           REMOTE_STORE_PAGE_SIZE;
 }
 
 uint64_t pager_local_size(const RemotePager *pager)
@@ -115,14 +89,14 @@ uint64_t pager_local_size(const RemotePager *pager)
     return used * REMOTE_STORE_PAGE_SIZE;
 }
 
-static void freeze(RemotePager *pager)
+void pager_freeze(RemotePager *pager)
 {
     for (unsigned i = 0; i < pager->nr_shards; i++) {
         shard_freeze(&pager->shards[i]);
     }
 }
 
-static void thaw(RemotePager *pager)
+void pager_thaw(RemotePager *pager)
 {
     for (unsigned i = 0; i < pager->nr_shards; i++) {
         shard_thaw(&pager->shards[i]);
@@ -137,39 +111,13 @@ GByteArray *pager_offer(RemotePager *pager, Error **errp)
     if (is_moving(pager, errp)) {
         return NULL;
     }
-    freeze(pager);
     if (ownership_offer(pager, errp)) {
         state = remote_store_save(pager->region, errp);
     }
     if (!state) {
         pager->ownership = PAGER_OWNS;
-        thaw(pager);
-        return NULL;
     }
-    pager->settled = false;
-    pager->sent = bitmap_new(nr_pages(pager));
     return state;
-}
-
-uint32_t pager_map(RemotePager *pager, uint64_t first, uint64_t nr,
-                   HandoverPage *pages)
-{
-    ShardPages export = part(pager, first, nr, pages);
-
-    shard_export(&export);
-    for (uint32_t i = 0; i < export.nr; i++) {
-        HandoverPage *page = &pages[i];
-
-        if (page->place == HANDOVER_MAPPED) {
-            page->place = handover_place(pager->host + (first + i) *
-                                        REMOTE_STORE_PAGE_SIZE,
-                                        page->stored, page->hash);
-        }
-        if (page->place == HANDOVER_SENT) {
-            set_bit(first + i, pager->sent);
-        }
-    }
-    return export.nr;
 }
 
 int64_t pager_settle_dirty(RemotePager *pager, unsigned long *dirty)
@@ -179,14 +127,13 @@ int64_t pager_settle_dirty(RemotePager *pager, unsigned long *dirty)
     if (pager->settled) {
         return 0;
     }
-    before = bitmap_count_one(dirty, nr_pages(pager));
     if (pager->ownership == PAGER_OWNS) {
-        bitmap_zero(dirty, nr_pages(pager));
-        return -before;
+        return -(int64_t)pager_map_written(pager, dirty);
     }
     pager->settled = true;
-    bitmap_copy(dirty, pager->sent, nr_pages(pager));
-    return bitmap_count_one(dirty, nr_pages(pager)) - before;
+    before = bitmap_count_one(dirty, pager_nr_pages(pager));
+    bitmap_copy(dirty, pager_map_sent(pager), pager_nr_pages(pager));
+    return bitmap_count_one(dirty, pager_nr_pages(pager)) - before;
 }
 
 bool pager_let_go(RemotePager *pager)
@@ -194,7 +141,7 @@ bool pager_let_go(RemotePager *pager)
     if (!ownership_is_taken(pager)) {
         return false;
     }
-    pager_discard(pager, 0, nr_pages(pager));
+    pager_discard(pager, 0, pager_nr_pages(pager));
     for (unsigned i = 0; i < pager->nr_shards; i++) {
         shard_let_go(&pager->shards[i]);
     }
@@ -223,24 +170,32 @@ static bool has_garbage(RemotePager *pager)
     return false;
 }
 
-/*
- * Nobody but the monitor touches the memory meanwhile: the VM is stopped, and
- * what comes for it comes later.
- */
-bool pager_leave_store(RemotePager *pager, Error **errp)
+static void come_to_rest(RemotePager *pager)
 {
     int64_t deadline = g_get_monotonic_time() + LEAVE_TIMEOUT_MS * 1000LL;
 
-    if (is_moving(pager, errp)) {
-        return false;
-    }
-    pager_discard(pager, 0, nr_pages(pager));
     while (has_garbage(pager) && g_get_monotonic_time() < deadline) {
         g_usleep(SHARD_POLL_US);
     }
-    freeze(pager);
+    pager_freeze(pager);
     while (!is_idle(pager)) {
         g_usleep(SHARD_POLL_US);
+    }
+}
+
+/*
+ * Nobody but the monitor touches the memory from now on: the VM is stopped, and
+ * what comes for it comes later.  An earlier migration may have failed on its
+ * way: then it was left already.
+ */
+bool pager_leave_store(RemotePager *pager, Error **errp)
+{
+    if (is_moving(pager, errp)) {
+        return false;
+    }
+    pager_discard(pager, 0, pager_nr_pages(pager));
+    if (pager->region) {
+        come_to_rest(pager);
     }
     for (unsigned i = 0; i < pager->nr_shards; i++) {
         shard_leave_store(&pager->shards[i]);
@@ -254,7 +209,7 @@ bool pager_leave_store(RemotePager *pager, Error **errp)
 bool pager_enter_store(RemotePager *pager, const QemuUUID *uuid,
                        const QemuUUID *offer, GByteArray *state, Error **errp)
 {
-    pager->region = remote_store_inherit(pager->store, uuid, nr_pages(pager),
+    pager->region = remote_store_inherit(pager->store, uuid, pager_nr_pages(pager),
                                          state, errp);
     if (!pager->region) {
         return false;
@@ -267,16 +222,18 @@ bool pager_enter_store(RemotePager *pager, const QemuUUID *uuid,
     return ownership_offered(pager, offer, errp);
 }
 
-void pager_apply(RemotePager *pager, uint64_t first, uint64_t nr,
-                 HandoverPage *pages)
+void pager_apply(RemotePager *pager, HandoverPage *pages, uint32_t nr)
 {
     while (nr) {
-        ShardPages import = part(pager, first, nr, pages);
+        uint64_t first = pages->page, left = pager_stripe_left(pager, first);
+        uint32_t n = 1;
 
-        shard_import(&import);
-        first += import.nr;
-        pages += import.nr;
-        nr -= import.nr;
+        while (n < nr && pages[n].page - first < left) {
+            n++;
+        }
+        shard_import(pager, pages, n);
+        pages += n;
+        nr -= n;
     }
 }
 
@@ -295,7 +252,6 @@ bool pager_take(RemotePager *pager, Error **errp)
     if (!ownership_take(pager, errp)) {
         return false;
     }
-    g_free(g_steal_pointer(&pager->sent));
-    thaw(pager);
+    pager_thaw(pager);
     return true;
 }

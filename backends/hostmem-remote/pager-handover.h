@@ -10,9 +10,6 @@
 #include "handover-page.h"
 #include "pager.h"
 
-/** PAGER_MAP_PAGES: a map is handled in parts of so many pages at most */
-#define PAGER_MAP_PAGES 65536
-
 /* At the source, in the migration thread; with the BQL where it says so. */
 
 /** pager_can_offer: could the pages be handed over?  @errp says why not */
@@ -27,15 +24,22 @@ bool pager_can_offer(RemotePager *pager, Error **errp);
  */
 void pager_squeeze(RemotePager *pager, uint64_t size);
 
-/** pager_least_size: what is local if pager_squeeze() asks for no more */
-uint64_t pager_least_size(const RemotePager *pager);
-
 /** pager_local_size: an upper bound of what would have to be sent, in bytes */
 uint64_t pager_local_size(const RemotePager *pager);
 
 /**
+ * pager_freeze: put and discard nothing, and evict nothing
+ *
+ * With the BQL; waits for what is in flight.
+ */
+void pager_freeze(RemotePager *pager);
+
+/** pager_thaw: the other end of pager_freeze().  With the BQL */
+void pager_thaw(RemotePager *pager);
+
+/**
  * pager_offer: from now on, somebody else may take the pages
- * @pager: the pager; the VM is stopped
+ * @pager: the pager, frozen; the VM is stopped
  * @errp: set on failure; then everything is as it was
  *
  * With the BQL; waits for the store.  Returns: what remote_store_save() gave,
@@ -44,25 +48,12 @@ uint64_t pager_local_size(const RemotePager *pager);
 GByteArray *pager_offer(RemotePager *pager, Error **errp);
 
 /**
- * pager_map: part of the map, after pager_offer()
- * @pager: the pager
- * @first: first page
- * @nr: number of pages, at most %PAGER_MAP_PAGES
- * @pages: filled in
- *
- * Reads pages that are mapped in the guest.  Returns: how many of @pages are
- * in one stripe; the others are not filled in.
- */
-uint32_t pager_map(RemotePager *pager, uint64_t first, uint64_t nr,
-                   HandoverPage *pages);
-
-/**
  * pager_settle_dirty: pages that are handed over are not dirty
  * @pager: the pager
  * @dirty: the bitmap of pages to be sent
  *
- * Before the offer none has to be sent; after it those of the map that say so,
- * which are set once.  With the lock of @dirty.
+ * Before the offer none has to be sent, but what is said of them again; after
+ * it those of which that was said, which are set once.  With the lock of @dirty.
  * Returns: by how many the number of dirty pages has changed.
  */
 int64_t pager_settle_dirty(RemotePager *pager, unsigned long *dirty);
@@ -97,13 +88,11 @@ bool pager_enter_store(RemotePager *pager, const QemuUUID *uuid,
 
 /**
  * pager_apply: take over part of the map
- * @pager: the pager
- * @first: first page
- * @nr: number of pages
- * @pages: what the source says of them
+ * @pager: the pager, between pager_leave_store() and pager_enter_store()
+ * @pages: what the source says, in the order of their numbers
+ * @nr: how many
  */
-void pager_apply(RemotePager *pager, uint64_t first, uint64_t nr,
-                 HandoverPage *pages);
+void pager_apply(RemotePager *pager, HandoverPage *pages, uint32_t nr);
 
 /* On both sides. */
 

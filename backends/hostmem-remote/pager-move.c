@@ -110,7 +110,7 @@ static bool enter_again(RemotePager *pager, RemoteStore *to, Error **errp)
 
 bool pager_move_start(RemotePager *pager, RemoteStore *to, Error **errp)
 {
-    if (pager->handing_over || pager->ownership != PAGER_OWNS) {
+    if (pager->map || pager->ownership != PAGER_OWNS) {
         error_setg(errp, "memory backend '%s': a migration hands its pages "
                    "over", pager->id);
         return false;

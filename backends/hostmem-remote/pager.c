@@ -359,12 +359,11 @@ static void discard_shard(void *opaque)
 
 int pager_discard(RemotePager *pager, uint64_t first, uint64_t nr)
 {
-    uint64_t stripe = 1ull << pager->stripe_shift;
     int ret = 0;
 
     while (nr && !ret) {
         PagerDiscard discard = {
-            .nr = MIN(MIN(nr, stripe - (first & (stripe - 1))),
+            .nr = MIN(MIN(nr, pager_stripe_left(pager, first)),
                       DISCARD_MAX_PAGES),
         };
 
@@ -529,7 +528,6 @@ void pager_free(RemotePager *pager)
         pager->region->left = true;
     }
     remote_store_detach(pager->region);
-    g_free(pager->sent);
     qemu_bh_delete(pager->error_bh);
     qemu_bh_delete(pager->resize_bh);
     qemu_mutex_destroy(&pager->error_lock);

@@ -19,6 +19,7 @@
 
 typedef struct RemoteShard RemoteShard;
 typedef struct RemotePager RemotePager;
+typedef struct PagerMap PagerMap;
 typedef struct PagerMove PagerMove;
 
 /** PAGER_MAX_SHARDS: more threads than that do not help */
@@ -86,10 +87,9 @@ struct RemotePager {
     bool claimed;           /* we have written that we have it */
     bool declined;          /* and taken that back */
     QemuUUID offer;
-    /* Of the migration thread, with the lock of the dirty bitmap. */
-    bool handing_over;
+    /* The migration thread's; see pager-map.h and pager_settle_dirty(). */
+    PagerMap *map;          /* while it hands over, or NULL */
     bool settled;
-    unsigned long *sent;
     BalanceTransfer transfer;
     QEMUTimer *balance_timer;
     RAMBlockNotifier ram_notifier;
@@ -172,6 +172,21 @@ RemoteMemoryInfo *pager_query(RemotePager *pager);
  */
 RemoteShard *pager_shard_of(const RemotePager *pager, uint64_t page,
                             uint32_t *index);
+
+/** pager_nr_pages: how many pages the RAM has */
+static inline uint64_t pager_nr_pages(const RemotePager *pager)
+{
+    return pager->size / REMOTE_STORE_PAGE_SIZE;
+}
+
+/** pager_stripe_left: pages from @page on that are the same shard's, in order */
+static inline uint64_t pager_stripe_left(const RemotePager *pager,
+                                         uint64_t page)
+{
+    uint64_t stripe = 1ull << pager->stripe_shift;
+
+    return MIN(stripe - page % stripe, pager_nr_pages(pager) - page);
+}
 
 /** pager_set_prefetch: fetch ahead in another way from now on.  Main thread */
 void pager_set_prefetch(RemotePager *pager, RemoteMemoryPrefetch mode);

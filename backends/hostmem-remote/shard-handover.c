@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include <sys/mman.h>
 #include "qemu/host-utils.h"
 #include "content.h"
 #include "shard-handover.h"
@@ -106,15 +107,41 @@ static uint8_t page_age(const RemoteShard *s, const Page *page)
     return page->state == PAGE_REMOTE && drops ? 31 - clz32(drops) : 0;
 }
 
+/*
+ * struct Part - pages of one stripe, for the thread that they are the business
+ * of
+ */
+typedef struct Part {
+    RemoteShard *shard;
+    uint32_t index;         /* of the first one */
+    uint32_t nr;
+    HandoverPage *pages;
+} Part;
+
+static uint32_t part_index(const Part *part, uint32_t i)
+{
+    return part->index + (part->pages[i].page - part->pages[0].page);
+}
+
+static void call_part(RemotePager *pager, QEMUBHFunc *fn, HandoverPage *pages,
+                      uint32_t nr)
+{
+    Part part = { .nr = nr, .pages = pages };
+
+    part.shard = pager_shard_of(pager, pages->page, &part.index);
+    shard_call(part.shard, fn, &part);
+}
+
 static void export_bh(void *opaque)
 {
-    ShardPages *pages = opaque;
-    RemoteShard *s = pages->shard;
+    Part *part = opaque;
+    RemoteShard *s = part->shard;
 
-    for (uint32_t i = 0; i < pages->nr; i++) {
-        const Page *page = page_map_get(&s->map, pages->first + i);
+    for (uint32_t i = 0; i < part->nr; i++) {
+        const Page *page = page_map_get(&s->map, part_index(part, i));
 
-        pages->pages[i] = (HandoverPage) {
+        part->pages[i] = (HandoverPage) {
+            .page = part->pages[i].page,
             .place = page_place(s, page),
             .stored = page_has(page, PAGE_STORED),
             .hash = page_hash(page),
@@ -123,26 +150,58 @@ static void export_bh(void *opaque)
     }
 }
 
-void shard_export(ShardPages *pages)
+void shard_export(RemotePager *pager, HandoverPage *pages, uint32_t nr)
 {
-    shard_call(pages->shard, export_bh, pages);
+    call_part(pager, export_bh, pages, nr);
+}
+
+typedef struct Watch {
+    RemoteShard *shard;
+    unsigned long *changed;
+} Watch;
+
+static void watch_bh(void *opaque)
+{
+    Watch *watch = opaque;
+
+    watch->shard->changed = watch->changed;
+}
+
+void shard_watch(RemoteShard *s, unsigned long *changed)
+{
+    Watch watch = { .shard = s, .changed = changed };
+
+    shard_call(s, watch_bh, &watch);
 }
 
 /* The map, at the destination */
+
+/*
+ * There may have been something else to say of the page before.  Or the monitor
+ * has read it since it was discarded.
+ */
+static void forget_page(RemoteShard *s, uint32_t index)
+{
+    Page *page = page_map_get(&s->map, index);
+
+    if (page->state == PAGE_REMOTE) {
+        shard_move(s, index, PAGE_ZERO);
+    } else if (page->state != PAGE_ZERO) {
+        discard_range(s, index, 1);
+    }
+    s->adopted -= page_has(page, PAGE_STORED);
+    page->flags = 0;
+}
 
 static void import_page(RemoteShard *s, uint32_t index,
                         const HandoverPage *from)
 {
     Page *page = page_map_get(&s->map, index);
 
-    /* The monitor may have read it since it was discarded. */
-    if (page->state != PAGE_ZERO) {
-        discard_range(s, index, 1);
-    }
-    /* What it knew of another namespace is void. */
-    page->flags = 0;
+    forget_page(s, index);
     if (from->stored) {
         page_set_stored(page, from->hash);
+        s->adopted++;
     }
     if (from->place == HANDOVER_STORE) {
         shard_move(s, index, PAGE_REMOTE);
@@ -154,40 +213,81 @@ static void import_page(RemoteShard *s, uint32_t index,
 
 static void import_bh(void *opaque)
 {
-    ShardPages *pages = opaque;
-    RemoteShard *s = pages->shard;
-    uint64_t stored = 0;
+    Part *part = opaque;
 
-    for (uint32_t i = 0; i < pages->nr; i++) {
-        import_page(s, pages->first + i, &pages->pages[i]);
-        stored += pages->pages[i].stored;
+    for (uint32_t i = 0; i < part->nr; i++) {
+        import_page(part->shard, part_index(part, i), &part->pages[i]);
     }
-    remote_store_adopt(s->queue, stored);
 }
 
-void shard_import(ShardPages *pages)
+void shard_import(RemotePager *pager, HandoverPage *pages, uint32_t nr)
 {
-    shard_call(pages->shard, import_bh, pages);
+    call_part(pager, import_bh, pages, nr);
 }
 
 /* Another namespace, at the destination */
 
-static void close_bh(void *opaque)
+/*
+ * What is in the page map is of the other one, too.  What was never written of
+ * it takes no memory, and should not.
+ */
+static void leave_bh(void *opaque)
 {
     RemoteShard *s = opaque;
 
     sweep_give_up(s);
     remote_store_close(g_steal_pointer(&s->queue));
+    for (uint32_t i = 0; i < s->map.nr; i++) {
+        if (s->map.pages[i].flags) {
+            s->map.pages[i].flags = 0;
+        }
+    }
+    s->adopted = 0;
+    g_clear_pointer(&s->peeked, g_array_unref);
+    s->peeked = g_array_new(false, false, sizeof(uint32_t));
 }
 
 void shard_leave_store(RemoteShard *s)
 {
-    shard_call(s, close_bh, s);
+    shard_call(s, leave_bh, s);
+}
+
+/* The zeros that were put in place of pages that had not come. */
+static void forget_peeked(RemoteShard *s)
+{
+    for (guint i = 0; i < s->peeked->len; i++) {
+        uint32_t index = g_array_index(s->peeked, uint32_t, i);
+
+        madvise(shard_host(s, index), REMOTE_STORE_PAGE_SIZE, MADV_DONTNEED);
+    }
+    g_array_unref(g_steal_pointer(&s->peeked));
+}
+
+typedef struct Enter {
+    RemoteShard *shard;
+    RemoteStoreQueue *queue;
+} Enter;
+
+static void enter_bh(void *opaque)
+{
+    Enter *enter = opaque;
+    RemoteShard *s = enter->shard;
+
+    s->queue = enter->queue;
+    remote_store_adopt(s->queue, s->adopted);
+    forget_peeked(s);
 }
 
 bool shard_enter_store(RemoteShard *s, RemoteStoreRegion *region, Error **errp)
 {
-    /* Nobody needs it before the map is there. */
-    s->queue = remote_store_open(region, s->ctx, errp);
-    return s->queue;
+    Enter enter = {
+        .shard = s,
+        .queue = remote_store_open(region, s->ctx, errp),
+    };
+
+    if (!enter.queue) {
+        return false;
+    }
+    shard_call(s, enter_bh, &enter);
+    return true;
 }

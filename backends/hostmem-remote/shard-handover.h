@@ -25,20 +25,6 @@ void shard_thaw(RemoteShard *s);
 void shard_let_go(RemoteShard *s);
 
 /**
- * struct ShardPages - part of a map
- * @shard: whose
- * @first: index of the first page
- * @nr: number of pages, within a stripe
- * @pages: what there is to say of them
- */
-typedef struct ShardPages {
-    RemoteShard *shard;
-    uint32_t first;
-    uint32_t nr;
-    HandoverPage *pages;
-} ShardPages;
-
-/**
  * handover_place: where can this content be had, other than here?
  * @page: REMOTE_STORE_PAGE_SIZE bytes
  * @stored: the store has a copy of the page
@@ -46,23 +32,35 @@ typedef struct ShardPages {
  */
 HandoverPlace handover_place(const void *page, bool stored, uint64_t hash);
 
-/** shard_export: fill @pages in, while the shard is frozen */
-void shard_export(ShardPages *pages);
+/**
+ * shard_watch: note which pages change, or do not any more
+ * @s: the shard
+ * @changed: one bit for each page of the pager, set atomically; or %NULL
+ */
+void shard_watch(RemoteShard *s, unsigned long *changed);
 
 /**
- * shard_import: take @pages for true
- *
- * While the shard is frozen, has nothing but ZERO pages, and no request is in
- * flight.
+ * shard_export: what the page map says of some pages
+ * @pager: the pager
+ * @pages: filled in but for their numbers, which are in order and in one stripe
+ * @nr: how many
  */
-void shard_import(ShardPages *pages);
+void shard_export(RemotePager *pager, HandoverPage *pages, uint32_t nr);
+
+/**
+ * shard_import: the other way round; once for each page, and then again
+ * @pager: after shard_leave_store()
+ * @pages: in order and in one stripe
+ * @nr: how many
+ */
+void shard_import(RemotePager *pager, HandoverPage *pages, uint32_t nr);
 
 /** shard_leave_store: forget a store in which nothing is of use any more */
 void shard_leave_store(RemoteShard *s);
 
 /**
- * shard_enter_store: use another one; frozen, after shard_leave_store()
- * @s: the shard
+ * shard_enter_store: use another one, which has what was imported
+ * @s: the shard, after shard_leave_store(), and still frozen
  * @region: its pages
  * @errp: set on failure
  */

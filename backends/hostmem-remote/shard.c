@@ -98,6 +98,7 @@ void shard_move(RemoteShard *s, uint32_t index, PageState to)
     trace_remote_memory_page(s->pager->id, shard_store_page(s, index),
                              s->map.pages[index].state, to);
     page_map_move(&s->map, index, to);
+    shard_changed(s, index);
 }
 
 bool shard_sane(const RemoteShard *s)

@@ -11,6 +11,7 @@
 #include "gather.h"
 #include "page-map.h"
 #include "pager.h"
+#include "qemu/bitops.h"
 #include "remote-memory/store.h"
 #include "replacement.h"
 #include "standby.h"
@@ -193,6 +194,13 @@ struct QEMU_ALIGNED(REMOTE_STORE_ALIGN) RemoteShard {
     bool stopping;
     bool frozen;            /* see shard_freeze() */
 
+    /* Shard thread only: of all pages of the pager, or NULL; pager-map.h. */
+    unsigned long *changed;
+    /* Shard thread only, before the VM has come: copies that are ours... */
+    uint64_t adopted;
+    /* ... and pages where zeros were put for somebody who looked. */
+    GArray *peeked;
+
     /* Shard thread only: see arrival.h.  NULL but in an incoming postcopy. */
     Arrivals *arrivals;
 
@@ -320,6 +328,14 @@ uint8_t *shard_host(const RemoteShard *s, uint32_t index);
 
 /** shard_store_page: index of a page in the store */
 uint64_t shard_store_page(const RemoteShard *s, uint32_t index);
+
+/** shard_changed: what a hand-over has said of a page is not true any more */
+static inline void shard_changed(RemoteShard *s, uint32_t index)
+{
+    if (unlikely(s->changed)) {
+        set_bit_atomic(shard_store_page(s, index), s->changed);
+    }
+}
 
 /** shard_nr_pages: how many pages are the shard's */
 uint64_t shard_nr_pages(const RemoteShard *s);

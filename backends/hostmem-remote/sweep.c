@@ -84,6 +84,7 @@ static RemoteStoreRequest *discard_prepare(RemoteShard *s, uint32_t index)
 
     page->flags &= ~PAGE_STORED;
     page->flags |= PAGE_BUSY;
+    shard_changed(s, index);
     return &r->req;
 }
 

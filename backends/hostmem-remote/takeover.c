@@ -105,7 +105,7 @@ static void check_owns(RemotePager *pager, void *opaque)
 {
     Error **errp = opaque;
 
-    if (pager->ownership != PAGER_OWNS && !pager->handing_over && !*errp) {
+    if (pager->ownership != PAGER_OWNS && !pager->map && !*errp) {
         error_setg(errp, "memory backend '%s': its pages were handed over",
                    pager->id);
         error_append_hint(errp, "If the VM runs elsewhere, quit this one; "

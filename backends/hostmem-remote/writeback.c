@@ -73,6 +73,7 @@ static RemoteStoreRequest *put_prepare(RemoteShard *s, uint32_t slot,
     r->req.buf = shard_slot_mem(s, slot);
     page->flags &= ~PAGE_STORED;
     page->flags |= PAGE_BUSY;
+    shard_changed(s, index);
     standby_set(&s->standby, slot, SLOT_BUSY);
     return &r->req;
 }
@@ -134,6 +135,7 @@ static void put_complete(RemoteStoreRequest *req)
     put_settle_slot(s, r, good);
     if (good) {
         page_set_stored(page, r->hash);
+        shard_changed(s, r->page);
         if (page->state == PAGE_ZERO) {
             sweep_mark(s, r->page);
         }

@@ -59,25 +59,29 @@ static void wait_migration(QTestState *qts, const char *status)
     }
 }
 
-static void set_capability(QTestState *qts)
+static void set_capability(QTestState *qts, const char *name)
 {
     qtest_qmp_assert_success(qts, "{ 'execute': 'migrate-set-capabilities', "
                              "'arguments': { 'capabilities': [ { "
-                             "'capability': 'remote-memory', "
-                             "'state': true } ] } }");
+                             "'capability': %s, 'state': true } ] } }", name);
 }
 
-static void migrate(QTestState *from, QTestState *to)
+static void begin_migration(QTestState *from, QTestState *to)
 {
     g_autofree char *path = in_directory("migration");
     g_autofree char *uri = g_strdup_printf("unix:%s", path);
 
-    set_capability(from);
-    set_capability(to);
+    set_capability(from, "remote-memory");
+    set_capability(to, "remote-memory");
     qtest_qmp_assert_success(to, "{ 'execute': 'migrate-incoming', "
                              "'arguments': { 'uri': %s } }", uri);
     qtest_qmp_assert_success(from, "{ 'execute': 'migrate', "
                              "'arguments': { 'uri': %s } }", uri);
+}
+
+static void migrate(QTestState *from, QTestState *to)
+{
+    begin_migration(from, to);
     wait_migration(from, "completed");
     wait_migration(to, "completed");
 }
@@ -160,10 +164,69 @@ static void test_gone(void)
     remove_directory();
 }
 
+/* Postcopy, which does not begin before it is told to: too much is local. */
+static void hold_migration(QTestState *from, QTestState *to)
+{
+    set_capability(from, "postcopy-ram");
+    set_capability(to, "postcopy-ram");
+    qtest_qmp_assert_success(from, "{ 'execute': 'migrate-set-parameters', "
+                             "'arguments': { 'downtime-limit': 1, "
+                             "'avail-switchover-bandwidth': 1000000 } }");
+    begin_migration(from, to);
+    while (!rm_query_member(to, "remote-size")) {
+        g_usleep(10000);
+    }
+}
+
+/* Who looks at a page that has not come sees zeros, and does no harm. */
+static void peek(QTestState *qts, uint64_t nr)
+{
+    static const uint8_t zeros[PAGE];
+    uint8_t page[PAGE];
+
+    for (uint64_t i = 0; i < nr; i++) {
+        qtest_memread(qts, BASE + i * PAGE, page, PAGE);
+        g_assert(!memcmp(page, zeros, PAGE));
+    }
+}
+
+/*
+ * The map is said ahead.  What changes afterwards is said again: pages that are
+ * written, and those that are written back and fetched because of that.
+ */
+static void test_ahead(void)
+{
+    QTestState *from, *to;
+
+    make_directory();
+    from = start("memory-backend-ram", "");
+    to = start("memory-backend-ram", "-incoming defer");
+    rm_write_pages(from, 0, NR, 1);
+    hold_migration(from, to);
+    peek(to, NR);
+    rm_write_pages(from, NR / 4, NR / 2, 2);
+    peek(to, NR);
+    qtest_qmp_assert_success(from,
+                             "{ 'execute': 'migrate-start-postcopy' }");
+    wait_migration(from, "completed");
+    wait_migration(to, "completed");
+    rm_check_pages(to, 0, NR / 4, 1);
+    rm_check_pages(to, NR / 4, NR / 2, 2);
+    rm_check_pages(to, NR / 4 * 3, NR / 4, 1);
+    rm_check_sane(to);
+    qtest_quit(from);
+    rm_write_pages(to, 0, NR, 3);
+    rm_check_pages(to, 0, NR, 3);
+    rm_check_sane(to);
+    qtest_quit(to);
+    remove_directory();
+}
+
 int main(int argc, char **argv)
 {
     static const RmTest tests[] = {
         { "handover/mixed", test_mixed },
+        { "handover/ahead", test_ahead },
         { "handover/gone", test_gone },
         { }
     };
