@@ -130,9 +130,8 @@ static bool arrival_place(RemoteShard *s, Arrival *entry, bool awaited)
         shard_move(s, entry->page, PAGE_ZERO);
         return true;
     }
-    if (awaited && evict_stuck(s)) {
-        /* Unless who waits goes on, no page is ever let go. */
-        shard_count(&s->stats.over_limit, budget_grant(&s->budget));
+    if (awaited) {
+        evict_unstick(s);
     }
     if (!budget_take(&s->budget)) {
         return false;
@@ -213,22 +212,20 @@ bool arrivals_run(RemoteShard *s)
     return !QTAILQ_EMPTY(&a->waiting);
 }
 
-bool arrivals_expect(RemoteShard *s, uint32_t first, uint32_t nr)
+bool arrival_expect(RemoteShard *s, uint32_t index)
 {
-    for (uint32_t i = first; i < first + nr; i++) {
-        Page *page = page_map_get(&s->map, i);
+    PageState state = page_map_get(&s->map, index)->state;
 
-        if (page->state == PAGE_FETCHING) {
-            return false;
-        }
-        if (page->state == PAGE_SOURCE) {
-            continue;
-        }
-        if (page->state != PAGE_ZERO) {
-            discard_range(s, i, 1);
-        }
-        shard_move(s, i, PAGE_SOURCE);
+    if (state == PAGE_FETCHING) {
+        return false;
     }
+    if (state == PAGE_SOURCE) {
+        return true;
+    }
+    if (state != PAGE_ZERO) {
+        discard_range(s, index, 1);
+    }
+    shard_move(s, index, PAGE_SOURCE);
     return true;
 }
 

@@ -40,15 +40,14 @@
 bool arrivals_begin(RemoteShard *s, int ask);
 
 /**
- * arrivals_expect: the source has these pages
+ * arrival_expect: the source has a page
  * @s: the shard
- * @first: index of the first page; whatever it was, it is not any more
- * @nr: number of pages, within a stripe
+ * @index: the page; whatever it was, it is not any more
  *
- * Shard thread, while nobody touches them.  Returns: false if a page is being
+ * Shard thread, while nobody touches it.  Returns: false if it is being
  * fetched, which does not last; then to be called again.
  */
-bool arrivals_expect(RemoteShard *s, uint32_t first, uint32_t nr);
+bool arrival_expect(RemoteShard *s, uint32_t index);
 
 /**
  * arrival_ask: somebody waits for a page that is PAGE_SOURCE

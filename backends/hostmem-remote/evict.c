@@ -223,10 +223,12 @@ static bool all_pinned(const RemoteShard *s)
     return replacement_stuck(&s->replacement, &s->map);
 }
 
-bool evict_stuck(const RemoteShard *s)
+void evict_unstick(RemoteShard *s)
 {
-    return s->budget.used >= s->budget.limit && all_pinned(s) &&
-           s->standby.filled == 0 && s->in_flight == 0;
+    if (s->budget.used >= s->budget.limit && all_pinned(s) &&
+        s->standby.filled == 0 && s->in_flight == 0) {
+        shard_count(&s->stats.over_limit, budget_grant(&s->budget));
+    }
 }
 
 /*

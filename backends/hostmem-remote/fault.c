@@ -482,9 +482,8 @@ bool fault_retry(RemoteShard *s)
 {
     bool parked, for_room;
 
-    if ((s->nr_parked || !QTAILQ_EMPTY(&s->for_room)) && evict_stuck(s)) {
-        /* Unless one of the waiters goes on, no page is ever let go. */
-        shard_count(&s->stats.over_limit, budget_grant(&s->budget));
+    if (s->nr_parked || !QTAILQ_EMPTY(&s->for_room)) {
+        evict_unstick(s);
     }
     /* Those that were parked have waited longest. */
     parked = fault_retry_parked(s);

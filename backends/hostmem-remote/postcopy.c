@@ -159,7 +159,7 @@ static void expect_shard(void *opaque)
     expect->ok = s->arrivals || arrivals_begin(s, pipe_write);
     while (expect->ok && expect->next < s->map.nr) {
         if (!has_come(expect, expect->next) &&
-            !arrivals_expect(s, expect->next, 1)) {
+            !arrival_expect(s, expect->next)) {
             break;
         }
         expect->next++;

@@ -457,11 +457,12 @@ bool evict_run(RemoteShard *s);
 void evict_drop(RemoteShard *s);
 
 /**
- * evict_stuck: is there no page left that could be evicted?
+ * evict_unstick: somebody waits for room; if none can be made, allow for more
  *
- * That is so if devices use all resident pages at the same time.
+ * That is so if devices use all resident pages at the same time: unless one of
+ * the waiters goes on, no page is ever let go.
  */
-bool evict_stuck(const RemoteShard *s);
+void evict_unstick(RemoteShard *s);
 
 /* writeback.c */
 

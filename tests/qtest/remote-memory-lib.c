@@ -17,9 +17,10 @@ QTestState *rm_start(const char *objects)
                        "%s", objects);
 }
 
-QDict *rm_query(QTestState *qts, const char *id)
+/* What is called @id of what a command returns; the caller's. */
+static QDict *query_one(QTestState *qts, const char *command, const char *id)
 {
-    QDict *resp = qtest_qmp(qts, "{ 'execute': 'query-remote-memory' }");
+    QDict *resp = qtest_qmp(qts, "{ 'execute': %s }", command);
     QListEntry *entry;
     QDict *found = NULL;
 
@@ -33,6 +34,11 @@ QDict *rm_query(QTestState *qts, const char *id)
     qobject_unref(resp);
     g_assert_nonnull(found);
     return found;
+}
+
+QDict *rm_query(QTestState *qts, const char *id)
+{
+    return query_one(qts, "query-remote-memory", id);
 }
 
 uint64_t rm_query_member(QTestState *qts, const char *member)
@@ -148,28 +154,9 @@ void rm_wait_status(QTestState *qts, const char *status)
 
 /* Jobs */
 
-/* The job; the caller's. */
-static QDict *query_job(QTestState *qts, const char *id)
-{
-    QDict *resp = qtest_qmp(qts, "{ 'execute': 'query-jobs' }");
-    QListEntry *entry;
-    QDict *found = NULL;
-
-    QLIST_FOREACH_ENTRY(qdict_get_qlist(resp, "return"), entry) {
-        QDict *job = qobject_to(QDict, qlist_entry_obj(entry));
-
-        if (!strcmp(qdict_get_str(job, "id"), id)) {
-            found = qobject_ref(job);
-        }
-    }
-    qobject_unref(resp);
-    g_assert_nonnull(found);
-    return found;
-}
-
 static bool job_has_ended(QTestState *qts, const char *id)
 {
-    QDict *job = query_job(qts, id);
+    QDict *job = query_one(qts, "query-jobs", id);
     bool ended = !strcmp(qdict_get_str(job, "status"), "concluded");
 
     qobject_unref(job);
@@ -184,7 +171,7 @@ char *rm_job_end(QTestState *qts, const char *id)
     while (!job_has_ended(qts, id)) {
         g_usleep(10000);
     }
-    job = query_job(qts, id);
+    job = query_one(qts, "query-jobs", id);
     error = g_strdup(qdict_get_try_str(job, "error"));
     if (!error) {
         g_assert_cmpint(qdict_get_int(job, "current-progress"), ==,
