@@ -60,12 +60,21 @@ void budget_init(Budget *budget, uint32_t pages, uint32_t target)
     *budget = (Budget) { .pages = pages, .target = target, .limit = target };
 }
 
+/*
+ * On the way down, room that is not used is given back.  What was reached is
+ * held from then on.
+ */
+static void lower_limit(Budget *budget, uint32_t limit)
+{
+    budget->limit = budget->used > budget->target
+                    ? MIN(limit, budget->used + reserve(budget))
+                    : budget->target;
+}
+
 void budget_set_target(Budget *budget, uint32_t target)
 {
     budget->target = target;
-    /* Going down, begin where we are: unused room is given back at once. */
-    budget->limit = MAX(target, MIN(budget->limit,
-                                    budget->used + reserve(budget)));
+    lower_limit(budget, budget->limit);
     budget->debt = 0;
 }
 
@@ -114,6 +123,7 @@ void budget_release(Budget *budget)
 {
     assert(budget->used > 0);
     set_used(budget, budget->used - 1);
+    lower_limit(budget, budget->limit);
 }
 
 void budget_drop(Budget *budget, uint32_t n)
@@ -126,9 +136,7 @@ void budget_drop(Budget *budget, uint32_t n)
         budget->debt += n;
         down = MIN(budget->debt / 2, budget->limit - budget->target);
         budget->debt %= 2;
-        budget->limit = MAX(budget->target,
-                            MIN(budget->limit - down,
-                                budget->used + reserve(budget)));
+        lower_limit(budget, budget->limit - down);
     }
 }
 

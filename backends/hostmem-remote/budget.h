@@ -78,10 +78,10 @@ void budget_release(Budget *budget);
 /** budget_drop: @n pages were dropped; follows the target down */
 void budget_drop(Budget *budget, uint32_t n);
 
-/** budget_shrinking: is more used than the target allows? */
+/** budget_shrinking: may more be used than the target allows, for now? */
 static inline bool budget_shrinking(const Budget *budget)
 {
-    return budget->used > budget->target;
+    return budget->limit > budget->target;
 }
 
 /**

@@ -274,6 +274,24 @@ static void test_shrink_under_load(void)
     g_assert_cmpuint(b.limit, ==, 45);
 }
 
+/* If this fails, who was told that a target is reached finds more in use. */
+static void test_reached_is_held(void)
+{
+    Budget b;
+
+    budget_init(&b, PAGES, 1000);
+    take(&b, 1000);
+    budget_set_target(&b, 100);
+    while (budget_shrinking(&b)) {
+        budget_drop(&b, 1);
+    }
+    while (budget_take(&b)) {
+        g_assert_cmpuint(b.used, <=, 100);
+    }
+    g_assert_cmpuint(b.used, ==, 100);
+    g_assert_false(budget_shrinking(&b));
+}
+
 /* Growing is at once, also while shrinking. */
 static void test_grow(void)
 {
@@ -320,6 +338,8 @@ int main(int argc, char **argv)
     g_test_add_func("/remote-memory/budget/owed", test_owed);
     g_test_add_func("/remote-memory/budget/shrink-under-load",
                     test_shrink_under_load);
+    g_test_add_func("/remote-memory/budget/reached-is-held",
+                    test_reached_is_held);
     g_test_add_func("/remote-memory/budget/grow", test_grow);
     g_test_add_func("/remote-memory/budget/shrink-unused",
                     test_shrink_unused);
