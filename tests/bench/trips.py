@@ -38,6 +38,8 @@ ROUNDS = 50
 LET_GO_SECONDS = 10
 
 PARAMETERS = {'max-bandwidth': 0, 'downtime-limit': 300}
+# Precopy must not be at its end before postcopy is asked for.
+HELD = {'avail-switchover-bandwidth': MIB}
 
 # What the map says of a page in the store: hash and age.
 MAP_BYTES = 9
@@ -58,8 +60,9 @@ class Move:
 
     def trip(self):
         """As the tests make it."""
+        held = HELD if self.mode is POSTCOPY else {}
         return Trip(self.mode, handover=self.source is REMOTE,
-                    capabilities=('events',), parameters=PARAMETERS)
+                    capabilities=('events',), parameters={**PARAMETERS, **held})
 
 
 def _payload(directory, pages):
