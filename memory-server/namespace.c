@@ -13,6 +13,7 @@
 /* @slabs has these. */
 typedef struct Slab {
     Namespace *ns;
+    size_t size;
     void *memory;
     struct ibv_mr *mr;
 } Slab;
@@ -26,13 +27,22 @@ static void slab_destroy(gpointer opaque)
     if (slab->mr) {
         ibv_dereg_mr(slab->mr);
     }
-    slab_free(&slab->ns->server->pool, slab->memory);
+    slab_free(&slab->ns->server->pool, slab->memory, slab->size);
+    slab->ns->used -= slab->size;
     g_free(slab);
 }
 
-static struct ibv_mr *register_slab(Namespace *ns, void *memory)
+/* The last one goes as far as the namespace, which may be two pages. */
+static size_t size_of(const Namespace *ns, uint64_t number)
 {
-    const size_t size = ns->server->pool.slab_size;
+    uint64_t slab_pages = ns->server->pool.slab_size / RDMA_PAGE_SIZE;
+
+    return MIN(ns->nr_pages - number * slab_pages, slab_pages) *
+           RDMA_PAGE_SIZE;
+}
+
+static struct ibv_mr *register_slab(Namespace *ns, void *memory, size_t size)
+{
     struct ibv_mr *mr = ibv_reg_mr(ns->pd, memory, size,
                                    IBV_ACCESS_LOCAL_WRITE |
                                    IBV_ACCESS_REMOTE_READ |
@@ -49,7 +59,8 @@ static struct ibv_mr *register_slab(Namespace *ns, void *memory)
 
 static RdmaStatus slab_make(Namespace *ns, uint64_t number, Slab **result)
 {
-    void *memory = slab_new(&ns->server->pool);
+    size_t size = size_of(ns, number);
+    void *memory = slab_new(&ns->server->pool, size);
     Slab *slab;
 
     if (!memory) {
@@ -58,8 +69,10 @@ static RdmaStatus slab_make(Namespace *ns, uint64_t number, Slab **result)
     }
     slab = *result = g_new0(Slab, 1);
     slab->ns = ns;
+    slab->size = size;
     slab->memory = memory;
-    slab->mr = register_slab(ns, memory);
+    ns->used += size;
+    slab->mr = register_slab(ns, memory, size);
     if (!slab->mr) {
         slab_destroy(slab);
         ns->server->nr_nospace++;

@@ -61,6 +61,7 @@ typedef struct MemoryServer {
  * @nr_pages: its size
  * @pd: protection domain: no other namespace's keys are of use in it
  * @slabs: by number
+ * @used: memory that they take, in bytes
  * @connections: by number of the queue
  * @idle_since: when the last connection ended, in us of monotonic time
  */
@@ -71,6 +72,7 @@ typedef struct Namespace {
     uint64_t nr_pages;
     struct ibv_pd *pd;
     GHashTable *slabs;
+    uint64_t used;
     GHashTable *connections;
     int64_t idle_since;
 } Namespace;

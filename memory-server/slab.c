@@ -62,31 +62,36 @@ static void *map_aligned(size_t size)
     return p;
 }
 
-void *slab_new(SlabPool *pool)
+static void *map_whole(size_t size)
 {
     void *slab = NULL;
 
-    if (pool->limit - pool->used < pool->slab_size) {
+    if (size >= HUGE_PAGE_SIZE) {
+        /* Those that the administrator has set aside, for this or others. */
+        slab = map(size, MAP_HUGETLB | HUGE_PAGE_BITS << MAP_HUGE_SHIFT);
+    }
+    return slab ?: map_aligned(size);
+}
+
+void *slab_new(SlabPool *pool, size_t size)
+{
+    void *slab;
+
+    assert(size > 0 && size <= pool->slab_size);
+    if (pool->limit - pool->used < size) {
         return NULL;
     }
-    if (pool->slab_size >= HUGE_PAGE_SIZE) {
-        /* Those that the administrator has set aside, for this or others. */
-        slab = map(pool->slab_size,
-                   MAP_HUGETLB | HUGE_PAGE_BITS << MAP_HUGE_SHIFT);
-    }
-    if (!slab) {
-        slab = map_aligned(pool->slab_size);
-    }
+    slab = size == pool->slab_size ? map_whole(size) : map(size, 0);
     if (slab) {
         /* Of no use in a core dump, and not this program's to show. */
-        madvise(slab, pool->slab_size, MADV_DONTDUMP);
-        pool->used += pool->slab_size;
+        madvise(slab, size, MADV_DONTDUMP);
+        pool->used += size;
     }
     return slab;
 }
 
-void slab_free(SlabPool *pool, void *slab)
+void slab_free(SlabPool *pool, void *slab, size_t size)
 {
-    munmap(slab, pool->slab_size);
-    pool->used -= pool->slab_size;
+    munmap(slab, size);
+    pool->used -= size;
 }

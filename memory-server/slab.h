@@ -9,7 +9,7 @@
 
 /**
  * struct SlabPool - all slabs together
- * @slab_size: of each, in bytes, a power of 2
+ * @slab_size: of a whole one, in bytes, a power of 2
  * @limit: most memory that slabs may take, in bytes
  * @used: what they take
  */
@@ -38,12 +38,13 @@ bool slab_pool_init(SlabPool *pool, uint64_t slab_size, uint64_t limit,
 /**
  * slab_new: memory that is all zeros, in huge pages if there are any
  * @pool: the pool
+ * @size: in bytes; less than a whole slab if the rest is of no use to anybody
  *
  * Returns: %NULL if the limit, or the host's memory, does not allow it.
  */
-void *slab_new(SlabPool *pool);
+void *slab_new(SlabPool *pool, size_t size);
 
-/** slab_free: give it back to the host */
-void slab_free(SlabPool *pool, void *slab);
+/** slab_free: give it back to the host; @size is that which it was made with */
+void slab_free(SlabPool *pool, void *slab, size_t size);
 
 #endif

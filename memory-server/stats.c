@@ -26,7 +26,7 @@ static QDict *namespace_stats(Namespace *ns)
 
     qdict_put_str(dict, "uuid", uuid);
     qdict_put_int(dict, "size", ns->nr_pages * RDMA_PAGE_SIZE);
-    qdict_put_int(dict, "used", nr_slabs * ns->server->pool.slab_size);
+    qdict_put_int(dict, "used", ns->used);
     qdict_put_int(dict, "slabs", nr_slabs);
     qdict_put_int(dict, "connections", nr_connections);
     qdict_put_int(dict, "idle-seconds",

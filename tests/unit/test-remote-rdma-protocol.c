@@ -162,25 +162,29 @@ static void assert_pool_refused(uint64_t slab_size, uint64_t limit,
 /* The limit holds, and what is lent is never what somebody else has left. */
 static void test_pool(void)
 {
-    uint64_t *slabs[2];
+    uint64_t *slabs[2], *part;
     SlabPool pool;
 
     g_assert_true(slab_pool_init(&pool, 4 * MiB, 11 * MiB, &error_abort));
     for (int i = 0; i < 2; i++) {
-        slabs[i] = slab_new(&pool);
+        slabs[i] = slab_new(&pool, 4 * MiB);
         g_assert_nonnull(slabs[i]);
         for (size_t j = 0; j < 4 * MiB / sizeof(uint64_t); j++) {
             g_assert_cmpuint(slabs[i][j], ==, 0);
         }
         memset(slabs[i], 0xff, 4 * MiB);
     }
-    g_assert_null(slab_new(&pool));
+    g_assert_null(slab_new(&pool, 4 * MiB));
     g_assert_cmpuint(pool.used, ==, 8 * MiB);
-    slab_free(&pool, slabs[0]);
-    slabs[0] = slab_new(&pool);
+    part = slab_new(&pool, 8 * KiB);
+    memset(part, 0xff, 8 * KiB);
+    g_assert_cmpuint(pool.used, ==, 8 * MiB + 8 * KiB);
+    slab_free(&pool, part, 8 * KiB);
+    slab_free(&pool, slabs[0], 4 * MiB);
+    slabs[0] = slab_new(&pool, 4 * MiB);
     g_assert_cmpuint(slabs[0][0], ==, 0);
-    slab_free(&pool, slabs[0]);
-    slab_free(&pool, slabs[1]);
+    slab_free(&pool, slabs[0], 4 * MiB);
+    slab_free(&pool, slabs[1], 4 * MiB);
     g_assert_cmpuint(pool.used, ==, 0);
 
     assert_pool_refused(3 * MiB, 100 * MiB, "--slab-size: 3145728");
