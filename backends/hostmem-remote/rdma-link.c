@@ -210,7 +210,8 @@ static void link_established(RdmaLink *link,
     if (link->watched) {
         rdma_link_watch_completions(link);
     }
-    if (!link->ops->up(link->opaque, &link->welcome, &link->trouble)) {
+    if (link->ops &&
+        !link->ops->up(link->opaque, &link->welcome, &link->trouble)) {
         assert(link->trouble);
     }
 }

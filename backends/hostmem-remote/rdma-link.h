@@ -142,11 +142,12 @@ void rdma_link_receive(RdmaLink *link);
 /**
  * rdma_server_ask: ask a server what needs no connection
  * @server: the server
- * @hello: what, not of kind %RDMA_KIND_QUEUE
+ * @hello: what.  If it is of kind %RDMA_KIND_QUEUE there is a connection,
+ *     which ends at once: so the server has ended the former one
  * @welcome: filled in
  * @errp: set on failure
  *
- * Main thread; blocks, at most for the server's timeout.
+ * With the BQL; blocks, at most for the server's timeout.
  */
 bool rdma_server_ask(const RdmaServer *server, const RdmaHello *hello,
                      RdmaWelcome *welcome, Error **errp);

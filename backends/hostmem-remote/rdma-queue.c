@@ -10,7 +10,9 @@
  * writes.
  *
  * A put that was begun and not acknowledged leaves a page that may be half one
- * and half the other content.  It counts as not there.
+ * and half the other content.  It counts as not there.  A mark stays, since it
+ * is read by who has failed to write it, too: each says by what it has in it
+ * whether it is one, and of the bytes that matter only one ever changes.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -168,9 +170,17 @@ static void op_end(RdmaQueue *q, RdmaOp *op, RemoteStoreResult result)
     QTAILQ_INSERT_HEAD(&q->idle, op, next);
 }
 
+static bool is_mark(const RdmaQueue *q, uint64_t page)
+{
+    const RemoteStoreRegion *region = q->parent.region;
+
+    return page >= region->nr_pages - region->nr_marks;
+}
+
 static void op_fail(RdmaQueue *q, RdmaOp *op, RemoteStoreResult result)
 {
-    if (op->state == OP_MOVING && op->req->op == REMOTE_STORE_PUT) {
+    if (op->state == OP_MOVING && op->req->op == REMOTE_STORE_PUT &&
+        !is_mark(q, op->req->page)) {
         clear_bit_atomic(op->req->page, q->epoch->present);
     }
     op_end(q, op, result);
@@ -374,6 +384,7 @@ static void queue_settle(void *opaque)
 static void set_down(RdmaQueue *q, bool down)
 {
     rdma_store_count(q->store, 0, (int)down - (int)q->down);
+    rdma_number_set_late(q->parent.region, q->number, down);
     q->down = down;
 }
 
@@ -385,11 +396,14 @@ static bool queue_up(void *opaque, const RdmaWelcome *welcome, Error **errp)
 {
     RdmaQueue *q = opaque;
     RemoteStoreRegion *region = q->parent.region;
-    RdmaEpoch *epoch = rdma_epoch_get(region, welcome->incarnation);
+    RdmaEpoch *epoch = rdma_epoch_get(region, welcome->incarnation, q->epoch,
+                                      errp);
 
-    if (!epoch || !rdma_slabs_init(&q->slabs, region->nr_pages,
-                                   welcome->slab_pages)) {
-        error_setg(errp, "cannot reserve a table of pages");
+    if (!epoch) {
+        return false;
+    }
+    if (!rdma_slabs_init(&q->slabs, region->nr_pages, welcome->slab_pages)) {
+        error_setg(errp, "cannot reserve a table of slabs");
         rdma_epoch_put(region, epoch);
         return false;
     }
@@ -539,8 +553,7 @@ RemoteStoreQueue *rdma_queue_open(RemoteStoreRegion *region, AioContext *ctx,
 {
     ERRP_GUARD();
     RdmaQueue *q = remote_store_alloc(sizeof(RdmaQueue));
-    RdmaHello hello = { .kind = RDMA_KIND_QUEUE,
-                        .nr_pages = region->nr_pages };
+    RdmaHello hello;
 
     q->parent.region = region;
     q->store = REMOTE_STORE_RDMA(region->store);
@@ -557,8 +570,7 @@ RemoteStoreQueue *rdma_queue_open(RemoteStoreRegion *region, AioContext *ctx,
     QSIMPLEQ_INIT(&q->ended);
     q->timer = aio_timer_new(ctx, QEMU_CLOCK_REALTIME, SCALE_NS, queue_timer,
                              q);
-    memcpy(hello.namespace, &region->uuid, sizeof(hello.namespace));
-    hello.queue = q->number;
+    rdma_number_hello(region, q->number, &hello);
     q->link = rdma_link_new(&q->store->server, &hello, ctx, &link_ops, q);
     if (!rdma_link_open(q->link, errp)) {
         error_prepend(errp, "store '%s': property 'server': '%s': ",

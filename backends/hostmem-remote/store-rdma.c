@@ -232,6 +232,7 @@ static void sr_class_init(ObjectClass *oc, void *data)
     rsc->start = sr_start;
     rsc->capacity = sr_capacity;
     rsc->attach = rdma_region_attach;
+    rsc->save = rdma_region_save;
     rsc->detach = rdma_region_detach;
     rsc->open = rdma_queue_open;
     rsc->submit = rdma_queue_submit;

@@ -11,7 +11,10 @@
 #include "remote-memory/store.h"
 #include "rdma-link.h"
 
-/** RDMA_MAX_QUEUES: of one memory backend, as many as it can have threads */
+/**
+ * RDMA_MAX_QUEUES: of one memory backend, as many as it can have threads; a
+ * power of 2
+ */
 #define RDMA_MAX_QUEUES 1024
 
 #define TYPE_REMOTE_STORE_RDMA "remote-store-rdma"
@@ -62,26 +65,40 @@ typedef struct RdmaEpoch {
 /**
  * struct RdmaRegion - a namespace
  * @nr_pages: its size
+ * @first: what the server calls the queue of number 0.  While a namespace is
+ *     handed over, two processes are connected, and neither may be taken for
+ *     the other: each has %RDMA_MAX_QUEUES numbers to itself
+ * @inherited: it was begun by another process
+ * @incarnation: (inherited) the life that it had there
  * @lock: protects what follows
  * @epochs: its lives, the latest in front
  * @numbers: of queues, a bit for each that is in use
+ * @late: of queues, a bit for each of which the server may still get what was
+ *     written by a connection that has ended
  */
 typedef struct RdmaRegion {
     uint64_t nr_pages;
+    uint32_t first;
+    bool inherited;
+    uint64_t incarnation;
     QemuMutex lock;
     QLIST_HEAD(, RdmaEpoch) epochs;
     DECLARE_BITMAP(numbers, RDMA_MAX_QUEUES);
+    DECLARE_BITMAP(late, RDMA_MAX_QUEUES);
 } RdmaRegion;
 
 /**
  * rdma_epoch_get: the life of a namespace that a queue is connected to
  * @region: the namespace
  * @incarnation: which
+ * @former: the one before, or %NULL if the queue is connected for the first
+ *     time; then a namespace that was handed over has to be as it was
+ * @errp: set on failure
  *
- * Any thread.  Returns: to be given to rdma_epoch_put(), or %NULL if there is
- * no memory.
+ * Any thread.  Returns: to be given to rdma_epoch_put(), or %NULL.
  */
-RdmaEpoch *rdma_epoch_get(RemoteStoreRegion *region, uint64_t incarnation);
+RdmaEpoch *rdma_epoch_get(RemoteStoreRegion *region, uint64_t incarnation,
+                          const RdmaEpoch *former, Error **errp);
 
 /** rdma_epoch_put: do without it.  @epoch may be %NULL */
 void rdma_epoch_put(RemoteStoreRegion *region, RdmaEpoch *epoch);
@@ -98,6 +115,21 @@ int rdma_number_take(RemoteStoreRegion *region, Error **errp);
 
 /** rdma_number_give: do without it.  Any thread */
 void rdma_number_give(RemoteStoreRegion *region, int number);
+
+/**
+ * rdma_number_set_late: a connection has ended, or has come
+ * @region: the namespace
+ * @number: of the queue
+ * @late: the server may still get what was written by it; or it has accepted
+ *     another one, and so does not
+ *
+ * Any thread.
+ */
+void rdma_number_set_late(RemoteStoreRegion *region, int number, bool late);
+
+/** rdma_number_hello: what to say to the server.  Any thread */
+void rdma_number_hello(RemoteStoreRegion *region, int number,
+                       RdmaHello *hello);
 
 /**
  * rdma_store_set_lost: a server has forgotten pages
@@ -121,6 +153,8 @@ void rdma_store_count(RemoteStoreRdma *store, int queues, int down);
 /* rdma-region.c, rdma-queue.c: methods of &struct RemoteStoreClass */
 
 bool rdma_region_attach(RemoteStoreRegion *region, Error **errp);
+bool rdma_region_save(RemoteStoreRegion *region, GByteArray *state,
+                      Error **errp);
 void rdma_region_detach(RemoteStoreRegion *region);
 
 RemoteStoreQueue *rdma_queue_open(RemoteStoreRegion *region, AioContext *ctx,

@@ -88,8 +88,9 @@ typedef enum RdmaAskType {
  * @version: %RDMA_VERSION
  * @kind: of &enum RdmaKind
  * @namespace: (queue, release) whose pages
- * @queue: (queue) number of the queue.  There is one connection for each: the
- *     server ends the former one before it accepts the next
+ * @queue: (queue) number of the queue, any.  There is one connection for each:
+ *     the server ends the former one before it accepts the next.  So clients
+ *     of the same namespace have other numbers
  * @reserved: 0
  * @nr_pages: (queue) size of the namespace
  *
