@@ -8,107 +8,13 @@
 
 #include "qemu/osdep.h"
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include "qapi/error.h"
-#include "qemu/cutils.h"
 #include "qemu/error-report.h"
 #include "qobject/qdict.h"
-#include "qobject/qjson.h"
-#include "qom/object_interfaces.h"
-#include "remote-store-harness.h"
-#include "server-process.h"
+#include "rdma-world.h"
 #include "test-store.h"
 
-#define PORT "7471"
-#define TYPE "remote-store-rdma"
-#define SLAB_PAGES 64
 #define NOBODY 65534
-#define REGION_PAGES (64 * SLAB_PAGES)
-
-/* How long it may take to connect again, in steps of 100 ms. */
-#define TRIES 600
-
-/* A server, a store on it, and a region with one queue. */
-typedef struct World {
-    ServerProcess *server;
-    RemoteStore *store;
-    RemoteStoreRegion *region;
-    TestQueue *q;
-} World;
-
-/* Returns: false if this machine has no RDMA. */
-static bool world_init(World *w, const char *options, unsigned timeout_ms)
-{
-    const char *host = server_process_rdma();
-    g_autofree char *command = NULL;
-    g_autofree char *properties = NULL;
-
-    if (!host) {
-        return false;
-    }
-    command = g_strdup_printf(MEMORY_SERVER "--slab-size 256K %s --listen "
-                              "%s:" PORT, options, host);
-    properties = g_strdup_printf("{'server':'%s:" PORT "','reconnect-ms':100,"
-                                 "'request-timeout-ms':%u}", host, timeout_ms);
-    w->server = server_process_new(command);
-    w->store = store_new(TYPE, "s0", properties);
-    w->region = region_new(w->store, REGION_PAGES);
-    w->q = queue_new(w->region);
-    return true;
-}
-
-static void world_free(World *w)
-{
-    queue_free(w->q);
-    remote_store_detach(w->region);
-    store_delete(w->store);
-    server_process_free(w->server);
-}
-
-static RemoteStoreStatus status_of(RemoteStore *store)
-{
-    RemoteStoreInfo *info = remote_store_query(store);
-    RemoteStoreStatus status = info->status;
-
-    qapi_free_RemoteStoreInfo(info);
-    return status;
-}
-
-/* Put a page until that goes well: the queue is connected again. */
-static void put_again(World *w, uint64_t page, uint32_t version)
-{
-    for (int i = 0; do_put(w->q, page, version, true) != REMOTE_STORE_OK; i++) {
-        g_assert_cmpint(i, <, TRIES);
-        g_usleep(100000);
-    }
-}
-
-/* What the server says of itself. */
-static QDict *stats(World *w)
-{
-    struct sockaddr_un addr = { .sun_family = AF_UNIX };
-    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-    g_autoptr(GString) text = g_string_new(NULL);
-    char buf[256];
-    ssize_t len;
-
-    pstrcpy(addr.sun_path, sizeof(addr.sun_path),
-            server_process_path(w->server));
-    g_assert_cmpint(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), ==, 0);
-    while ((len = read(fd, buf, sizeof(buf))) > 0) {
-        g_string_append_len(text, buf, len);
-    }
-    close(fd);
-    return qobject_to(QDict, qobject_from_json(text->str, &error_abort));
-}
-
-static void assert_stat(World *w, const char *name, int64_t value)
-{
-    g_autoptr(QDict) dict = stats(w);
-
-    g_assert_cmpint(qdict_get_int(dict, name), ==, value);
-}
 
 /*
  * A server that is killed has forgotten all, and must not be taken for one
@@ -128,15 +34,15 @@ static void test_killed(void)
     server_process_kill(w.server);
     reason = do_get_reason(w.q, 7, REMOTE_STORE_FAILED);
     g_assert_cmpint(do_put(w.q, 8, 2, false), ==, REMOTE_STORE_FAILED);
-    g_assert_cmpint(status_of(w.store), ==, REMOTE_STORE_STATUS_LOST);
+    g_assert_cmpint(world_status(&w), ==, REMOTE_STORE_STATUS_LOST);
     server_process_restart(w.server);
-    put_again(&w, 300, 3);
+    world_put_again(&w, 300, 3);
     g_assert_cmpint(do_get(w.q, 300, 3), ==, REMOTE_STORE_OK);
     for (uint64_t page = 0; page < 200; page++) {
         g_assert_cmpint(do_get(w.q, page, 1), ==, REMOTE_STORE_MISSING);
     }
-    g_assert_cmpint(status_of(w.store), ==, REMOTE_STORE_STATUS_LOST);
-    put_again(&w, 7, 4);
+    g_assert_cmpint(world_status(&w), ==, REMOTE_STORE_STATUS_LOST);
+    world_put_again(&w, 7, 4);
     g_assert_cmpint(do_get(w.q, 7, 4), ==, REMOTE_STORE_OK);
     world_free(&w);
 }
@@ -169,7 +75,7 @@ static void test_killed_busy(void)
         op_free(&ops[i]);
     }
     server_process_restart(w.server);
-    put_again(&w, 0, 2);
+    world_put_again(&w, 0, 2);
     g_assert_cmpint(do_get(w.q, 0, 2), ==, REMOTE_STORE_OK);
     g_assert_cmpint(do_get(w.q, 1, 1), ==, REMOTE_STORE_MISSING);
     world_free(&w);
@@ -195,10 +101,10 @@ static void test_stopped(void)
     g_assert_cmpint(do_get(w.q, 0, 1), ==, REMOTE_STORE_OK);
     g_assert_cmpint(do_put(w.q, SLAB_PAGES, 3, true), ==, REMOTE_STORE_TIMEOUT);
     server_process_resume(w.server);
-    put_again(&w, SLAB_PAGES, 4);
+    world_put_again(&w, SLAB_PAGES, 4);
     g_assert_cmpint(do_get(w.q, SLAB_PAGES, 4), ==, REMOTE_STORE_OK);
     g_assert_cmpint(do_get(w.q, 1, 2), ==, REMOTE_STORE_OK);
-    g_assert_cmpint(status_of(w.store), ==, REMOTE_STORE_STATUS_CONNECTED);
+    g_assert_cmpint(world_status(&w), ==, REMOTE_STORE_STATUS_CONNECTED);
     world_free(&w);
 }
 
@@ -224,18 +130,18 @@ static void test_cut(void)
     q = queue_new(thief);
     g_assert_cmpint(do_get(q, 0, 1), ==, REMOTE_STORE_MISSING);
     queue_free(q);
-    put_again(&w, 100, 1);
+    world_put_again(&w, 100, 1);
     for (uint64_t page = 0; page <= 100; page++) {
         g_assert_cmpint(do_get(w.q, page, 1), ==, REMOTE_STORE_OK);
     }
-    g_assert_cmpint(status_of(w.store), ==, REMOTE_STORE_STATUS_CONNECTED);
+    g_assert_cmpint(world_status(&w), ==, REMOTE_STORE_STATUS_CONNECTED);
 
     /* It gives the namespace back, which we have lost then. */
     remote_store_detach(thief);
-    put_again(&w, 200, 2);
+    world_put_again(&w, 200, 2);
     g_assert_cmpint(do_get(w.q, 200, 2), ==, REMOTE_STORE_OK);
     g_assert_cmpint(do_get(w.q, 5, 1), ==, REMOTE_STORE_MISSING);
-    g_assert_cmpint(status_of(w.store), ==, REMOTE_STORE_STATUS_LOST);
+    g_assert_cmpint(world_status(&w), ==, REMOTE_STORE_STATUS_LOST);
     world_free(&w);
 }
 
@@ -251,23 +157,23 @@ static void test_full(void)
         return;
     }
     g_assert_cmpuint(remote_store_capacity(w.store), ==, 512 * 1024);
-    assert_stat(&w, "used", 0);
+    world_assert_stat(&w, "used", 0);
     g_assert_cmpint(do_put(w.q, 0, 1, true), ==, REMOTE_STORE_OK);
     g_assert_cmpint(do_put(w.q, SLAB_PAGES, 1, true), ==, REMOTE_STORE_OK);
-    assert_stat(&w, "used", 512 * 1024);
+    world_assert_stat(&w, "used", 512 * 1024);
     g_assert_cmpint(do_put(w.q, 2 * SLAB_PAGES, 1, true), ==,
                     REMOTE_STORE_NOSPACE);
     g_assert_cmpint(do_get(w.q, 2 * SLAB_PAGES, 1), ==, REMOTE_STORE_MISSING);
-    assert_stat(&w, "no-space", 1);
+    world_assert_stat(&w, "no-space", 1);
     g_assert_cmpint(do_put(w.q, 1, 2, true), ==, REMOTE_STORE_OK);
     g_assert_cmpint(do_get(w.q, 0, 1), ==, REMOTE_STORE_OK);
     g_assert_cmpint(do_get(w.q, 1, 2), ==, REMOTE_STORE_OK);
-    g_assert_cmpint(status_of(w.store), ==, REMOTE_STORE_STATUS_CONNECTED);
+    g_assert_cmpint(world_status(&w), ==, REMOTE_STORE_STATUS_CONNECTED);
 
     queue_free(w.q);
     remote_store_detach(w.region);
-    assert_stat(&w, "used", 0);
-    assert_stat(&w, "released", 1);
+    world_assert_stat(&w, "used", 0);
+    world_assert_stat(&w, "released", 1);
     w.region = region_new(w.store, REGION_PAGES);
     w.q = queue_new(w.region);
     g_assert_cmpint(do_get(w.q, 0, 1), ==, REMOTE_STORE_MISSING);
@@ -286,15 +192,15 @@ static void test_expired(void)
     g_assert_cmpint(do_put(w.q, 0, 1, true), ==, REMOTE_STORE_OK);
     queue_free(w.q);
     for (int i = 0; ; i++) {
-        g_autoptr(QDict) dict = stats(&w);
+        g_autoptr(QDict) dict = world_stats(&w);
 
         if (qdict_get_int(dict, "expired") == 1) {
             break;
         }
-        g_assert_cmpint(i, <, TRIES);
+        g_assert_cmpint(i, <, WORLD_TRIES);
         g_usleep(100000);
     }
-    assert_stat(&w, "used", 0);
+    world_assert_stat(&w, "used", 0);
     w.q = queue_new(w.region);
     g_assert_cmpint(do_get(w.q, 0, 1), ==, REMOTE_STORE_MISSING);
     g_assert_cmpint(do_put(w.q, 0, 2, true), ==, REMOTE_STORE_OK);
@@ -315,11 +221,11 @@ static void test_refusals(void)
     }
     g_autofree char *nobody = g_strdup_printf("{'server':'%s:1'}", host);
     g_autofree char *device =
-        g_strdup_printf("{'server':'%s:" PORT "','device':'none0'}", host);
+        g_strdup_printf("{'server':'%s:" RDMA_PORT "','device':'none0'}", host);
 
-    store_assert_refused(TYPE, nobody, "no memory server answers there");
-    store_assert_refused(TYPE, device, "there is no RDMA device 'none0'");
-    store_assert_refused(TYPE, "{'server':'host'}", "property 'server': ");
+    store_assert_refused(RDMA_TYPE, nobody, "no memory server answers there");
+    store_assert_refused(RDMA_TYPE, device, "there is no RDMA device 'none0'");
+    store_assert_refused(RDMA_TYPE, "{'server':'host'}", "property 'server': ");
 
     other = remote_store_attach(w.store, &w.region->uuid, 1, &error_abort);
     iothread = iothread_create("refused", &error_abort);
@@ -346,10 +252,10 @@ static void test_device(void)
     if (!world_init(&w, "--limit 16M", 10000)) {
         return;
     }
-    properties = g_strdup_printf("{'server':'%s:" PORT "','device':'%s',"
+    properties = g_strdup_printf("{'server':'%s:" RDMA_PORT "','device':'%s',"
                                  "'request-timeout-ms':10000}",
                                  server_process_rdma(), g_dir_read_name(dir));
-    store = store_new(TYPE, "s1", properties);
+    store = store_new(RDMA_TYPE, "s1", properties);
     region = region_new(store, REGION_PAGES);
     q = queue_new(region);
     g_assert_cmpint(do_put(q, 0, 1, true), ==, REMOTE_STORE_OK);
@@ -376,11 +282,11 @@ static void test_memlock(void)
     if (!host) {
         return;
     }
-    properties = g_strdup_printf("{'server':'%s:" PORT "'}", host);
+    properties = g_strdup_printf("{'server':'%s:" RDMA_PORT "'}", host);
     if (g_test_subprocess()) {
         g_assert_cmpint(setrlimit(RLIMIT_MEMLOCK, &none), ==, 0);
         g_assert_cmpint(setresuid(NOBODY, NOBODY, NOBODY), ==, 0);
-        g_assert_null(store_try_new(TYPE, "s0", properties, &err));
+        g_assert_null(store_try_new(RDMA_TYPE, "s0", properties, &err));
         error_report_err(err);
         return;
     }
@@ -397,12 +303,12 @@ static void test_memlock(void)
 /* These need no server, and no device. */
 static void test_properties(void)
 {
-    store_assert_refused(TYPE, "{'server':'a:1','request-timeout-ms':9}",
+    store_assert_refused(RDMA_TYPE, "{'server':'a:1','request-timeout-ms':9}",
                          "property 'request-timeout-ms': 9 is less than 10");
-    store_assert_refused(TYPE, "{'server':'a:1','reconnect-ms':0}",
+    store_assert_refused(RDMA_TYPE, "{'server':'a:1','reconnect-ms':0}",
                          "property 'reconnect-ms': 0 is less than 10");
     if (access("/sys/class/infiniband", F_OK)) {
-        store_assert_refused(TYPE, "{'server':'a:1'}",
+        store_assert_refused(RDMA_TYPE, "{'server':'a:1'}",
                              "this host has no RDMA device");
     }
 }
@@ -424,5 +330,6 @@ int main(int argc, char **argv)
     g_test_add_func("/remote-store-rdma/cut", test_cut);
     g_test_add_func("/remote-store-rdma/full", test_full);
     g_test_add_func("/remote-store-rdma/expired", test_expired);
+    rdma_handover_tests();
     return g_test_run();
 }
