@@ -15,11 +15,23 @@ from matrix.faults import FULL
 from matrix.leaves import Leaf
 from matrix.rdma import CELLS
 from matrix.session import CACHE, SIZE, Session, busy_payload
+from migration import guest
 from payload import boot_from
 from qmp import Qmp, QmpClosed, QmpError, QmpTimeout
 
 GUEST = lib.ROOT / 'build' / 'rdma-guest'
 HOST_SIZE = 1024 * MIB
+
+# So many QEMUs can be there at a time, each with two serial ports. The first
+# four of Linux are those of a PC, whatever there is.
+MACHINES = 6
+FIRST_PORT = 4
+PORTS = FIRST_PORT + 2 * MACHINES
+
+# Guests for a QEMU there: disks. The second has a part of what it would have
+# elsewhere.
+BUSY, TRAVELLER = '/dev/vda', '/dev/vdb'
+PART = 4
 
 # As rdma-tasks has them.
 ADDRESS = '10.99.0.1'
@@ -36,26 +48,37 @@ TIMEOUT_MS = 10000
 
 def boot_guest(task, extra=(), **params):
     """A guest with an RDMA device that does one task."""
-    return Machine(lib.guest_kernel(task, params, GUEST / 'all.cpio',
-                                    GUEST / 'vmlinux'),
-                   HOST_SIZE, cpus=2, plain=True, extra=extra)
+    boot = lib.guest_kernel(task, params, GUEST / 'all.cpio',
+                            GUEST / 'vmlinux')
+    boot[-1] += f' 8250.nr_uarts={PORTS}'
+    return Machine(boot, HOST_SIZE, cpus=2, plain=True, extra=extra)
+
+
+def traveller(directory):
+    """The guest that is migrated."""
+    return guest.busy_payload(directory, part=PART)
 
 
 class Host(contextlib.ExitStack):
-    """A guest in which others run, one after the other. It has serial ports
-    for the monitor and the console of those."""
-    wires = ('qmp', 'console')
+    """A guest in which others run. It has serial ports for the monitors and
+    the consoles of those."""
 
     def __init__(self):
         super().__init__()
         self.directory = self.enter_context(lib.work_directory())
-        extra = boot_from(busy_payload(self.directory), 'virtio')
-        for number, name in enumerate(self.wires, 1):
-            path = self.directory / name
-            extra += ['-chardev', f'socket,id=inner-{name},path={path},'
-                      'server=on,wait=off',
-                      '-device', f'isa-serial,index={number},'
-                      f'chardev=inner-{name}']
+        extra = []
+        for name, make in (('busy', busy_payload), ('traveller', traveller)):
+            place = self.directory / name
+            place.mkdir()
+            extra += boot_from(make(place), 'virtio')
+        for first in range(FIRST_PORT, PORTS, 4):
+            card = 'pci-serial-4x'
+            for number in range(4):
+                port = first + number
+                extra += ['-chardev', f'socket,id=port{port},server=on,'
+                          f'wait=off,path={self.directory}/{port}']
+                card += f',chardev{number + 1}=port{port}'
+            extra += ['-device', card]
         self.machine = self.enter_context(boot_guest('rdma_shell', extra))
         self.machine.console.expect('GUEST: listens', STEP_SECONDS)
 
@@ -66,21 +89,23 @@ class Host(contextlib.ExitStack):
                                              STEP_SECONDS)[1]
         require(status == '0', f'{command}: status {status}')
 
-    def connect(self, name):
+    def connect(self, port):
         """The other end of one of its serial ports."""
         sock = socket.socket(socket.AF_UNIX)
-        sock.connect(str(self.directory / name))
+        sock.connect(str(self.directory / str(port)))
         return sock
 
 
 class Inner(Machine):
-    """A machine in that guest, with the methods of any other."""
+    """A machine in that guest, with the methods of any other. Those that are
+    there at the same time have other numbers."""
+    size, cache, disk = SIZE, CACHE, BUSY
 
     # pylint: disable-next=super-init-not-called
-    def __init__(self, host, store):
+    def __init__(self, host, store, number=0, extra=(), **backend):
+        port = FIRST_PORT + 2 * number
         self.host = host
-        self.size = SIZE
-        self.cache = CACHE
+        self.name = f'vm{number}'
         self.plain = False
         self.peak_local = 0
         self.process = host.machine.process
@@ -90,13 +115,15 @@ class Inner(Machine):
             '-machine', 'pc,memory-backend=ram0', '-accel', 'tcg',
             # Firmware of which there is no copy in that guest
             '-global', 'apic-common.vapic=off',
-            '-m', str(SIZE // MIB), *lib.remote_ram(SIZE, CACHE, store),
-            *boot_from('/dev/vda'),
-            '-chardev', 'serial,id=qmp,path=/dev/ttyS1',
-            '-mon', 'chardev=qmp,mode=control', '-serial', '/dev/ttyS2']
-        qmp, self.console = host.connect('qmp'), Console(
-            host.connect('console'))
-        host.run(shlex.join(self.arguments) + ' & vm=$!')
+            '-m', str(self.size // MIB),
+            *lib.remote_ram(self.size, self.cache, store, **backend),
+            *boot_from(self.disk),
+            '-chardev', f'serial,id=qmp,path=/dev/ttyS{port}',
+            '-mon', 'chardev=qmp,mode=control',
+            '-serial', f'/dev/ttyS{port + 1}', *extra]
+        qmp = host.connect(port)
+        self.console = Console(host.connect(port + 1))
+        host.run(f'{shlex.join(self.arguments)} & {self.name}=$!')
         self.qmp = Qmp(qmp, STEP_SECONDS)
 
     def __exit__(self, kind, error, trace):
@@ -112,13 +139,14 @@ class Inner(Machine):
 
     def kill(self):
         """End QEMU, if it has not ended."""
-        self.host.run('kill -9 $vm 2>/dev/null; wait $vm; true')
+        self.host.run(f'kill -9 ${self.name} 2>/dev/null; '
+                      f'wait ${self.name}; true')
 
     def quit(self, seconds=STEP_SECONDS):
         """End QEMU by its monitor; returns whether that worked."""
         with contextlib.suppress(QmpClosed, QmpTimeout, QmpError):
             self.qmp.command('quit')
-        self.host.run('wait $vm')
+        self.host.run(f'wait ${self.name}')
         return True
 
 
