@@ -8,6 +8,7 @@
 #include "qemu/lockable.h"
 #include "qemu/memalign.h"
 #include "arrival.h"
+#include "recovery.h"
 #include "uffd-page.h"
 
 /* Enough that who receives does not wait for a shard that is busy. */

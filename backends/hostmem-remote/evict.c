@@ -9,6 +9,7 @@
 #include "qemu/osdep.h"
 #include "qemu/error-report.h"
 #include "prefetch.h"
+#include "recovery.h"
 #include "trace.h"
 #include "uffd-page.h"
 #include "visitors.h"

@@ -11,6 +11,7 @@
 #include "arrival.h"
 #include "batches.h"
 #include "prefetch.h"
+#include "recovery.h"
 #include "trace.h"
 #include "uffd-page.h"
 #include "visitors.h"

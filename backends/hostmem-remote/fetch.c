@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include "qemu/memalign.h"
 #include "content.h"
+#include "recovery.h"
 #include "shard.h"
 #include "uffd-page.h"
 

@@ -209,8 +209,8 @@ bool pager_leave_store(RemotePager *pager, Error **errp)
 bool pager_enter_store(RemotePager *pager, const QemuUUID *uuid,
                        const QemuUUID *offer, GByteArray *state, Error **errp)
 {
-    pager->region = remote_store_inherit(pager->store, uuid, pager_nr_pages(pager),
-                                         state, errp);
+    pager->region = remote_store_inherit(pager->store, uuid,
+                                         pager_nr_pages(pager), state, errp);
     if (!pager->region) {
         return false;
     }

@@ -52,8 +52,10 @@ GByteArray *pager_offer(RemotePager *pager, Error **errp);
  * @pager: the pager
  * @dirty: the bitmap of pages to be sent
  *
- * Before the offer none has to be sent, but what is said of them again; after
- * it those of which that was said, which are set once.  With the lock of @dirty.
+ * Before the offer none has to be sent, but it is noted that they were written.
+ * After it those of which that was said, which are set once.  With the lock of
+ * @dirty.
+ *
  * Returns: by how many the number of dirty pages has changed.
  */
 int64_t pager_settle_dirty(RemotePager *pager, unsigned long *dirty);

@@ -14,6 +14,7 @@
 #include "qemu/main-loop.h"
 #include "qemu/memalign.h"
 #include "qemu/units.h"
+#include "recovery.h"
 #include "remote-memory/remote-memory.h"
 #include "batches.h"
 #include "ownership.h"

@@ -179,7 +179,7 @@ static inline uint64_t pager_nr_pages(const RemotePager *pager)
     return pager->size / REMOTE_STORE_PAGE_SIZE;
 }
 
-/** pager_stripe_left: pages from @page on that are the same shard's, in order */
+/** pager_stripe_left: pages from @page on that are in the same stripe */
 static inline uint64_t pager_stripe_left(const RemotePager *pager,
                                          uint64_t page)
 {

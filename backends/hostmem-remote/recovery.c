@@ -21,7 +21,7 @@
 #include "qemu/osdep.h"
 #include "qemu/lockable.h"
 #include "qemu/timer.h"
-#include "shard.h"
+#include "recovery.h"
 #include "trace.h"
 
 /* Tries before the operator is told; then further ones, less often. */

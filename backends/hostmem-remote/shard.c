@@ -14,6 +14,7 @@
 #include "qemu/madvise.h"
 #include "qemu/memalign.h"
 #include "qemu/userfaultfd.h"
+#include "recovery.h"
 #include "shard-warm.h"
 #include "sparse.h"
 #include "trace.h"

@@ -10,6 +10,7 @@
 
 #include "qemu/osdep.h"
 #include "qemu/bitmap.h"
+#include "recovery.h"
 #include "shard.h"
 #include "trace.h"
 

@@ -10,6 +10,7 @@
 
 #include "qemu/osdep.h"
 #include "content.h"
+#include "recovery.h"
 #include "shard.h"
 
 static void put_complete(RemoteStoreRequest *req);
