@@ -7,12 +7,22 @@
 #include "qemu/osdep.h"
 #include "qemu/lockable.h"
 #include "qemu/memalign.h"
+#include "qemu/timer.h"
 #include "arrival.h"
 #include "recovery.h"
 #include "uffd-page.h"
 
 /* Enough that who receives does not wait for a shard that is busy. */
 #define ARRIVALS 64
+
+/* Placed in one go, so that who faults, or asks the store, does not wait long. */
+#define PLACE_BATCH 16
+
+/*
+ * A VM that is about to run is not kept from it by pages that nobody waits for
+ * yet.  But it may be told to wait, so not for longer than this, in ms.
+ */
+#define HOLD_MS 200
 
 /* When the pipe was full, try again after this, in ms. */
 #define ASK_RETRY_MS 1
@@ -33,6 +43,7 @@ typedef QTAILQ_HEAD(, Arrival) ArrivalList;
 struct Arrivals {
     /* Set at creation, never modified. */
     int ask;
+    int64_t began;
     uint8_t *mem;
 
     /* Shard thread only: what waits for room. */
@@ -148,11 +159,15 @@ static bool arrival_place(RemoteShard *s, Arrival *entry, bool awaited)
     return true;
 }
 
-/* Place what is on a list, but for what there is no room for. */
-static void arrivals_place(RemoteShard *s, ArrivalList *list, bool only_awaited,
+/*
+ * Place what is on a list, but for what there is no room for.  Returns: whether
+ * that was all.
+ */
+static bool arrivals_place(RemoteShard *s, ArrivalList *list, bool only_awaited,
                            ArrivalList *done)
 {
     Arrival *entry, *tmp;
+    int nr = 0;
 
     QTAILQ_FOREACH_SAFE(entry, list, next, tmp) {
         bool awaited = fault_awaited(s, entry->page);
@@ -160,13 +175,18 @@ static void arrivals_place(RemoteShard *s, ArrivalList *list, bool only_awaited,
         if (only_awaited && !awaited) {
             continue;
         }
+        if (nr == PLACE_BATCH) {
+            return false;
+        }
         if (arrival_place(s, entry, awaited)) {
             fault_received(s, entry->page);
             shard_count(&s->stats.received, 1);
             QTAILQ_REMOVE(list, entry, next);
             QTAILQ_INSERT_TAIL(done, entry, next);
+            nr++;
         }
     }
+    return true;
 }
 
 static void arrivals_take(Arrivals *a)
@@ -193,6 +213,19 @@ static void arrivals_give_back(Arrivals *a, ArrivalList *done)
     qemu_cond_broadcast(&a->changed);
 }
 
+/* Who waits for a page may have to wait for those that come before it. */
+static bool arrivals_hold(RemoteShard *s)
+{
+    int64_t now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
+
+    if (!s->frozen || !QTAILQ_EMPTY(&s->for_source) ||
+        now - s->arrivals->began >= HOLD_MS) {
+        return false;
+    }
+    shard_look_again(s, HOLD_MS);
+    return true;
+}
+
 bool arrivals_run(RemoteShard *s)
 {
     Arrivals *a = s->arrivals;
@@ -205,8 +238,11 @@ bool arrivals_run(RemoteShard *s)
     if (QTAILQ_EMPTY(&a->waiting)) {
         return false;
     }
-    arrivals_place(s, &a->waiting, true, &done);
-    arrivals_place(s, &a->waiting, false, &done);
+    if (!arrivals_place(s, &a->waiting, true, &done) ||
+        (!arrivals_hold(s) &&
+         !arrivals_place(s, &a->waiting, false, &done))) {
+        shard_kick(s);
+    }
     if (!QTAILQ_EMPTY(&done)) {
         arrivals_give_back(a, &done);
     }
@@ -243,6 +279,7 @@ bool arrivals_begin(RemoteShard *s, int ask)
         return false;
     }
     a->ask = ask;
+    a->began = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
     QTAILQ_INIT(&a->waiting);
     QTAILQ_INIT(&a->come);
     QTAILQ_INIT(&a->idle);
