@@ -42,13 +42,14 @@
 #define SECTION_VERSION 1
 
 /*
- * Each part of the section is some of these, and the end.  All but that begin
- * with the name of the memory that they are about.
+ * Each part of the section is some of these, and the end.  Those in between
+ * begin with the name of the memory that they are about.
  */
 #define RECORD_END 0
 #define RECORD_BEGIN 1      /* what it is: the same has to be there */
 #define RECORD_MAP 2        /* what there is to say of some of its pages */
 #define RECORD_STORE 3      /* where they are; nothing comes after it */
+#define RECORD_POSTCOPY 4   /* of none: the guest runs before RAM has come */
 
 /* While the guest runs, what has changed is said no more often than that. */
 #define MAP_PERIOD_MS 20
@@ -67,6 +68,8 @@ static GPtrArray *handed;
 /* Has all of the map been said?  And when was some of it, last. */
 static bool map_said;
 static int64_t map_said_ms;
+/* Is the rest sent when the guest runs elsewhere? */
+static bool by_postcopy;
 
 /* A snapshot has to have the pages. */
 static bool is_active(void *opaque)
@@ -165,7 +168,7 @@ static int save_setup(QEMUFile *f, void *opaque, Error **errp)
     Error *err = NULL;
 
     handed = g_ptr_array_new();
-    map_said = false;
+    map_said = by_postcopy = false;
     pagers_foreach(begin_pager, &err);
     for (guint i = 0; i < handed->len; i++) {
         put_begin(f, handed->pdata[i]);
@@ -293,12 +296,23 @@ static int save_iterate(QEMUFile *f, void *opaque)
 
 uint64_t remote_memory_settle_dirty(RAMBlock *rb)
 {
-    RemotePager *pager = pagers_find(rb);
-
-    return pager && pager->map ? pager_settle_dirty(pager, rb->bmap) : 0;
+    return remote_memory_hands_over(rb)
+           ? pager_settle_dirty(pagers_find(rb), rb->bmap) : 0;
 }
 
-/* The source, when the VM has stopped */
+bool remote_memory_hands_over(RAMBlock *rb)
+{
+    RemotePager *pager = pagers_find(rb);
+
+    return pager && pager->map;
+}
+
+/* The source, when the VM has stopped, or is about to be */
+
+void remote_memory_postcopy(void)
+{
+    by_postcopy = true;
+}
 
 static void put_store(QEMUFile *f, const RemotePager *pager,
                       const GByteArray *state)
@@ -333,9 +347,12 @@ static int save_complete(QEMUFile *f, void *opaque)
     for (guint i = 0; i < handed->len; i++) {
         pager_freeze(handed->pdata[i]);
     }
-    put_map(f, migration_in_postcopy() ? PAGER_MAP_BELIEVE : PAGER_MAP_LOOK);
+    put_map(f, by_postcopy ? PAGER_MAP_BELIEVE : PAGER_MAP_LOOK);
     for (guint i = 0; i < handed->len && !err; i++) {
         offer(f, handed->pdata[i], &err);
+    }
+    if (by_postcopy) {
+        qemu_put_byte(f, RECORD_POSTCOPY);
     }
     qemu_put_byte(f, RECORD_END);
     if (err) {
@@ -350,27 +367,22 @@ static int save_complete(QEMUFile *f, void *opaque)
 
 /*
  * QEMU's postcopy counts what has come, and asks for all else after a network
- * failure.  What is sent after all is discarded first, by RAM itself.
+ * failure.
  */
 static void mark_received(RemotePager *pager, const HandoverPage *pages,
                           uint64_t nr)
 {
-    void *host = pager->host + pages->page * REMOTE_STORE_PAGE_SIZE;
     RAMBlock *rb = pagers_block(pager);
 
-    if (pages->place != HANDOVER_SENT && rb->receivedmap) {
-        ramblock_recv_bitmap_set_range(rb, host, nr);
+    if (!rb->receivedmap) {
+        return;
     }
-}
-
-/*
- * load() has left nothing of the pager's own, and pages come after LISTEN.  The
- * discards in between are of what is still to come, often of single pages.
- */
-bool handover_is_bare(const RemotePager *pager)
-{
-    return pager->ownership == PAGER_OFFERED &&
-           postcopy_state_get() == POSTCOPY_INCOMING_DISCARD;
+    /* What is said may have been something else before. */
+    if (pages->place == HANDOVER_SENT) {
+        bitmap_clear(rb->receivedmap, pages->page, nr);
+    } else {
+        bitmap_set(rb->receivedmap, pages->page, nr);
+    }
 }
 
 static RemotePager *get_pager(QEMUFile *f, Error **errp)
@@ -442,10 +454,28 @@ static bool load_store(QEMUFile *f, RemotePager *pager, Error **errp)
            pager_enter_store(pager, &uuid, &offer, state, errp);
 }
 
+/*
+ * The first discard makes QEMU ready for what follows, but there may be none,
+ * and without it LISTEN ends in a state that RUN does not accept.
+ */
+static bool load_postcopy(Error **errp)
+{
+    if (postcopy_state_get() != POSTCOPY_INCOMING_ADVISE ||
+        postcopy_ram_prepare_discard(migration_incoming_get_current())) {
+        error_setg(errp, "remote memory is not ready for postcopy");
+        return false;
+    }
+    return true;
+}
+
 static bool load_record(QEMUFile *f, int record, Error **errp)
 {
-    RemotePager *pager = get_pager(f, errp);
+    RemotePager *pager;
 
+    if (record == RECORD_POSTCOPY) {
+        return load_postcopy(errp);
+    }
+    pager = get_pager(f, errp);
     if (!pager) {
         return false;
     }

@@ -44,13 +44,4 @@ bool handover_get_map(QEMUFile *f, RemotePager *pager,
                                   const HandoverPage *pages, uint64_t nr),
                       Error **errp);
 
-/**
- * handover_is_bare: is there nothing that a discard could drop?
- * @pager: a pager
- *
- * While postcopy discards, at the destination: each discard would be a call to
- * a thread, and the guest stands still.  Main thread.
- */
-bool handover_is_bare(const RemotePager *pager);
-
 #endif

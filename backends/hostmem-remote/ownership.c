@@ -29,10 +29,11 @@ typedef struct Mark {
 
 static const char magic[16] = "QEMU page owner";
 
-/* One request for a mark.  It lives on the stack of who waits for it. */
+/* A request for a mark.  It lives on the stack of who waits for it. */
 typedef struct MarkRequest {
     RemoteStoreRequest req;
-    RemoteShard *shard;
+    RemotePager *pager;
+    Mark *mark;
     bool done;              /* protected by done_lock */
 } MarkRequest;
 
@@ -43,6 +44,12 @@ static void __attribute__((constructor)) ownership_init(void)
 {
     qemu_mutex_init(&done_lock);
     qemu_cond_init(&done_cond);
+}
+
+/* A page is used by one queue only. */
+static RemoteShard *mark_shard(const RemotePager *pager)
+{
+    return &pager->shards[0];
 }
 
 static void mark_complete(RemoteStoreRequest *req)
@@ -57,73 +64,103 @@ static void mark_submit(void *opaque)
     MarkRequest *r = opaque;
     RemoteStoreRequest *reqs[] = { &r->req };
 
-    remote_store_submit(r->shard->queue, reqs, 1);
+    remote_store_submit(mark_shard(r->pager)->queue, reqs, 1);
+}
+
+static void mark_begin(MarkRequest *r, RemotePager *pager, RemoteStoreOp op,
+                       unsigned which)
+{
+    Mark *mark = qemu_memalign(REMOTE_STORE_PAGE_SIZE, REMOTE_STORE_PAGE_SIZE);
+
+    memset(mark, 0, REMOTE_STORE_PAGE_SIZE);
+    *r = (MarkRequest) {
+        .req.op = op,
+        .req.page = pager_nr_pages(pager) + which,
+        .req.buf = mark,
+        .req.fresh = true,
+        .req.complete = mark_complete,
+        .pager = pager,
+        .mark = mark,
+    };
+}
+
+static void mark_send(MarkRequest *r)
+{
+    aio_bh_schedule_oneshot(mark_shard(r->pager)->ctx, mark_submit, r);
 }
 
 /* Every request ends in bounded time. */
-static bool mark_transfer(RemotePager *pager, RemoteStoreOp op, unsigned which,
-                          void *page, Error **errp)
+static bool mark_wait(MarkRequest *r, Error **errp)
 {
-    MarkRequest r = {
-        .req.op = op,
-        .req.page = pager_nr_pages(pager) + which,
-        .req.buf = page,
-        .req.fresh = true,
-        .req.complete = mark_complete,
-        /* A page is used by one queue only. */
-        .shard = &pager->shards[0],
-    };
-
-    shard_call(r.shard, mark_submit, &r);
     WITH_QEMU_LOCK_GUARD(&done_lock) {
-        while (!r.done) {
+        while (!r->done) {
             qemu_cond_wait(&done_cond, &done_lock);
         }
     }
-    if (r.req.result != REMOTE_STORE_OK) {
+    if (r->req.result != REMOTE_STORE_OK) {
         error_setg(errp, "memory backend '%s': cannot %s store '%s' to see "
-                   "who has its pages: %s", pager->id,
-                   op == REMOTE_STORE_GET ? "read" : "write",
-                   remote_store_id(pager->store),
-                   r.req.reason ?: "unknown error");
-        g_free(r.req.reason);
+                   "who has its pages: %s", r->pager->id,
+                   r->req.op == REMOTE_STORE_GET ? "read" : "write",
+                   remote_store_id(r->pager->store),
+                   r->req.reason ?: "unknown error");
         return false;
     }
     return true;
 }
 
+static void mark_end(MarkRequest *r)
+{
+    g_free(r->req.reason);
+    qemu_vfree(r->mark);
+}
+
+static void mark_put(MarkRequest *r, RemotePager *pager, unsigned which,
+                     bool taken)
+{
+    mark_begin(r, pager, REMOTE_STORE_PUT, which);
+    memcpy(r->mark->magic, magic, sizeof(magic));
+    r->mark->offer = pager->offer;
+    r->mark->taken = taken;
+    mark_send(r);
+}
+
+static bool mark_has_put(MarkRequest *r, Error **errp)
+{
+    bool ok = mark_wait(r, errp);
+
+    r->pager->doubtful |= !ok;
+    mark_end(r);
+    return ok;
+}
+
 static bool mark_write(RemotePager *pager, unsigned which, bool taken,
                        Error **errp)
 {
-    Mark *mark = qemu_memalign(REMOTE_STORE_PAGE_SIZE, REMOTE_STORE_PAGE_SIZE);
-    bool ok;
+    MarkRequest r;
 
-    memset(mark, 0, REMOTE_STORE_PAGE_SIZE);
-    memcpy(mark->magic, magic, sizeof(magic));
-    mark->offer = pager->offer;
-    mark->taken = taken;
-    ok = mark_transfer(pager, REMOTE_STORE_PUT, which, mark, errp);
-    pager->doubtful |= !ok;
-    qemu_vfree(mark);
-    return ok;
+    mark_put(&r, pager, which, taken);
+    return mark_has_put(&r, errp);
 }
 
 /* Set @taken; or fail if the mark belongs to another offer. */
 static bool mark_read(RemotePager *pager, unsigned which, bool *taken,
                       Error **errp)
 {
-    Mark *mark = qemu_memalign(REMOTE_STORE_PAGE_SIZE, REMOTE_STORE_PAGE_SIZE);
-    bool ok = mark_transfer(pager, REMOTE_STORE_GET, which, mark, errp);
+    MarkRequest r;
+    bool ok;
 
-    if (ok && (memcmp(mark->magic, magic, sizeof(magic)) ||
-               !qemu_uuid_is_equal(&mark->offer, &pager->offer))) {
+    mark_begin(&r, pager, REMOTE_STORE_GET, which);
+    mark_send(&r);
+    ok = mark_wait(&r, errp);
+    if (ok && (memcmp(r.mark->magic, magic, sizeof(magic)) ||
+               !qemu_uuid_is_equal(&r.mark->offer, &pager->offer))) {
         error_setg(errp, "memory backend '%s': what store '%s' has is not, or "
                    "not any more, what this migration has handed over",
                    pager->id, remote_store_id(pager->store));
         ok = false;
     }
-    *taken = ok && mark->taken;
-    qemu_vfree(mark);
+    *taken = ok && r.mark->taken;
+    mark_end(&r);
     return ok;
 }
 
@@ -131,6 +168,19 @@ static bool mark_read(RemotePager *pager, unsigned which, bool *taken,
 static unsigned own_mark(const RemotePager *pager)
 {
     return pager->ownership == PAGER_OFFERS ? 0 : 1;
+}
+
+/* At the same time: the guest stands still. */
+static bool write_both(RemotePager *pager, Error **errp)
+{
+    MarkRequest r[2];
+    bool first, second;
+
+    mark_put(&r[0], pager, 0, false);
+    mark_put(&r[1], pager, 1, false);
+    first = mark_has_put(&r[0], errp);
+    second = mark_has_put(&r[1], first ? errp : NULL);
+    return first && second;
 }
 
 bool ownership_offer(RemotePager *pager, Error **errp)
@@ -148,8 +198,7 @@ bool ownership_offer(RemotePager *pager, Error **errp)
     qemu_uuid_generate(&pager->offer);
     pager->ownership = PAGER_OFFERS;
     pager->claimed = pager->declined = false;
-    if (!mark_write(pager, 0, false, errp) ||
-        !mark_write(pager, 1, false, errp)) {
+    if (!write_both(pager, errp)) {
         pager->ownership = PAGER_OWNS;
         return false;
     }

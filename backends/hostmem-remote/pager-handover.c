@@ -16,6 +16,9 @@
 /* Time for discarding what the destination had in the store, in ms. */
 #define LEAVE_TIMEOUT_MS 2000
 
+/* How often to look whether the last put has ended: a guest stands still. */
+#define FREEZE_POLL_US 50
+
 /* The source */
 
 static bool is_coming(const RemotePager *pager)
@@ -93,6 +96,11 @@ void pager_freeze(RemotePager *pager)
 {
     for (unsigned i = 0; i < pager->nr_shards; i++) {
         shard_freeze(&pager->shards[i]);
+    }
+    for (unsigned i = 0; i < pager->nr_shards; i++) {
+        while (qatomic_read(&pager->shards[i].writing)) {
+            g_usleep(FREEZE_POLL_US);
+        }
     }
 }
 

@@ -7,7 +7,6 @@
 #include "qemu/osdep.h"
 #include "exec/memory.h"
 #include "exec/ramblock.h"
-#include "handover.h"
 #include "hw/core/cpu.h"
 #include "migration.h"
 #include "pagers.h"
@@ -107,8 +106,6 @@ bool remote_memory_discard(RAMBlock *rb, uint64_t start, size_t length,
     if (start % REMOTE_STORE_PAGE_SIZE || length % REMOTE_STORE_PAGE_SIZE ||
         start > pager->size || length > pager->size - start) {
         *ret = -EINVAL;
-    } else if (handover_is_bare(pager)) {
-        *ret = 0;
     } else {
         *ret = pager_discard(pager, start / REMOTE_STORE_PAGE_SIZE,
                              length / REMOTE_STORE_PAGE_SIZE);

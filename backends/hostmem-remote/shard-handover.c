@@ -32,9 +32,6 @@ static void thaw_bh(void *opaque)
 void shard_freeze(RemoteShard *s)
 {
     shard_call(s, freeze_bh, s);
-    while (qatomic_read(&s->writing)) {
-        g_usleep(SHARD_POLL_US);
-    }
 }
 
 void shard_thaw(RemoteShard *s)

@@ -11,10 +11,10 @@
 #include "shard.h"
 
 /**
- * shard_freeze: put and discard nothing, and evict nothing
+ * shard_freeze: put and discard nothing more, and evict nothing
  *
- * With the BQL; waits for what is in flight.  Pages can still be fetched, with
- * room beyond the budget, since none can be made.
+ * With the BQL; what is in flight is still RemoteShard.writing.  Pages can be
+ * fetched, with room beyond the budget, since none can be made.
  */
 void shard_freeze(RemoteShard *s);
 

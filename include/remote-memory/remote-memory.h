@@ -72,6 +72,22 @@ bool remote_memory_place(RAMBlock *rb, const void *host, const void *content,
 uint64_t remote_memory_settle_dirty(RAMBlock *rb);
 
 /**
+ * remote_memory_postcopy: postcopy begins, it will not be precopy
+ *
+ * In the migration thread, before the VM stops.
+ */
+void remote_memory_postcopy(void);
+
+/**
+ * remote_memory_hands_over: are pages of this block handed over?
+ * @rb: the block
+ *
+ * In the migration thread.  Then the destination has nothing of it that would
+ * have to be discarded before postcopy.
+ */
+bool remote_memory_hands_over(RAMBlock *rb);
+
+/**
  * remote_memory_may_run: are the pages of the VM its own?
  *
  * With the BQL, before the VM runs.  After a migration that handed pages over,
