@@ -178,6 +178,14 @@ void recovery_unpark(RemoteShard *s, Waiter *waiter)
     s->nr_parked--;
 }
 
+static bool uses(void *opaque, uint64_t page)
+{
+    RemoteShard *s = opaque;
+    uint32_t index;
+
+    return pager_shard_of(s->pager, page, &index) == s;
+}
+
 static void recovery_resume_bh(void *opaque)
 {
     RemoteShard *s = opaque;
@@ -185,6 +193,10 @@ static void recovery_resume_bh(void *opaque)
     if (!s->stopping) {
         memset(s->failures, 0, sizeof(s->failures));
         recovery_timer(s);
+    }
+    /* A VM that runs has its pages, unless they are on offer again by now. */
+    if (!s->stopping && !s->frozen) {
+        remote_store_go_on(s->queue, uses, s);
     }
 }
 

@@ -141,6 +141,16 @@ GByteArray *remote_store_save(RemoteStoreRegion *region, Error **errp)
     return g_steal_pointer(&state);
 }
 
+void remote_store_go_on(RemoteStoreQueue *queue, RemoteStoreUses *uses,
+                        void *opaque)
+{
+    RemoteStoreClass *rsc = REMOTE_STORE_GET_CLASS(queue->region->store);
+
+    if (rsc->go_on) {
+        rsc->go_on(queue, uses, opaque);
+    }
+}
+
 void remote_store_detach(RemoteStoreRegion *region)
 {
     RemoteStore *store;

@@ -232,6 +232,13 @@ struct RemoteStore {
 };
 
 /**
+ * typedef RemoteStoreUses - is a page used by way of a queue?
+ * @opaque: as given to remote_store_go_on()
+ * @page: the page
+ */
+typedef bool RemoteStoreUses(void *opaque, uint64_t page);
+
+/**
  * struct RemoteStoreClass - what a driver implements
  * @transient: the pages die with this process: nobody has to discard them
  *     when the namespace is given back
@@ -243,7 +250,12 @@ struct RemoteStore {
  * @save: append to @state what @attach needs to know in another process, if
  *     that has a store on the same servers; no put or discard is in flight.  Or
  *     if @state is %NULL, only say whether that is possible, at any time.  From
- *     then on, marks can be put (optional: its pages cannot be handed over)
+ *     then on, marks can be put (optional: its pages cannot be handed over).
+ *     Both marks of an offer are put before @state is asked for; after that,
+ *     nothing else is written until @go_on
+ * @go_on: (for what writes by itself) after @save or @attach of what was
+ *     inherited, the pages turned out to be this process's; see
+ *     remote_store_go_on() (optional)
  * @detach: undo @attach (optional); no queue is open any more.  What the store
  *     still holds of the region has been discarded as far as it was possible
  * @open: make a queue; the caller fills in the base fields afterwards, but
@@ -259,6 +271,8 @@ struct RemoteStoreClass {
     uint64_t (*capacity)(RemoteStore *store);
     bool (*attach)(RemoteStoreRegion *region, Error **errp);
     bool (*save)(RemoteStoreRegion *region, GByteArray *state, Error **errp);
+    void (*go_on)(RemoteStoreQueue *queue, RemoteStoreUses *uses,
+                  void *opaque);
     void (*detach)(RemoteStoreRegion *region);
     RemoteStoreQueue *(*open)(RemoteStoreRegion *region, AioContext *ctx,
                               Error **errp);
@@ -340,6 +354,18 @@ GByteArray *remote_store_save(RemoteStoreRegion *region, Error **errp);
  * In @queue's context.
  */
 void remote_store_adopt(RemoteStoreQueue *queue, uint64_t nr);
+
+/**
+ * remote_store_go_on: the pages are this process's, and nobody else's
+ * @queue: the queue
+ * @uses: tells about each page without marks, also later.  What was inherited
+ *     is not known to be any queue's, before it is used
+ * @opaque: handed to @uses
+ *
+ * In @queue's context; for all queues, and as often as one likes.
+ */
+void remote_store_go_on(RemoteStoreQueue *queue, RemoteStoreUses *uses,
+                        void *opaque);
 
 /**
  * remote_store_detach: give the namespace back and free @region
