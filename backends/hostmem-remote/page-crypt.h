@@ -18,8 +18,15 @@
  *
  * No nonce may be used twice with a key, or both pages can be read.  Each
  * region has a key of its own, derived from the user's by HKDF (RFC 5869) with
- * the region's random namespace as salt, and each queue counts in nonces of its
- * own.
+ * the region's random namespace and a random number as salt, and each queue
+ * counts in nonces of its own.
+ *
+ * A process that takes pages over gets the keys that they were encrypted with,
+ * and encrypts with another one, of its own.  To go on counting where the
+ * source has stopped would not do: the source may go on as well, since the
+ * destination has died; the same pages may be offered to a second one; and
+ * whether the first has written by then is the word of a store that is not
+ * trusted.  So nobody but who has made a key ever encrypts with it.
  */
 
 /** PAGE_CRYPT_KEY_LEN: length of a key, in bytes */
@@ -32,13 +39,13 @@
  * @tag: proves its content
  * @counter: the queue's count when it was encrypted, 0 for none
  * @queue: number of the queue
- * @reserved: 0
+ * @key: number of the region's key
  */
 typedef struct PageSeal {
     uint8_t tag[PAGE_CRYPT_TAG_LEN];
     uint64_t counter;
     uint32_t queue;
-    uint32_t reserved;
+    uint32_t key;
 } PageSeal;
 
 typedef struct PageCrypt PageCrypt;
@@ -46,7 +53,7 @@ typedef struct PageCrypt PageCrypt;
 /**
  * page_crypt_derive: the key of a region
  * @key: the user's
- * @salt: the region's namespace
+ * @salt: never used before
  * @salt_len: its length, in bytes
  * @derived: set to the region's key
  *

@@ -5,19 +5,27 @@
  * and decrypted when they come back.  What is known of each is kept here, not
  * there: 32 bytes for each page that was put.
  *
+ * If the pages are handed over, so is that, and the keys, by way of the
+ * migration, which has to be protected as well as memory is.  Marks go through
+ * as they are: one side has to read what the other has written, and a store
+ * that lies about them would do so with old ones that are genuine.  What
+ * follows is that such a store can let both sides run.  Each of them still gets
+ * its own pages, as it has last put them, or as they were when they were
+ * offered; or it stops.
+ *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
 #include "qemu/osdep.h"
 #include "crypto/random.h"
 #include "crypto/secret.h"
+#include "crypt-seals.h"
 #include "qapi/error.h"
 #include "qemu/memalign.h"
 #include "qemu/module.h"
-#include "page-crypt.h"
 #include "qom/object_interfaces.h"
 #include "remote-memory/store.h"
-#include "sparse.h"
+#include "store-filter.h"
 
 #define TYPE_REMOTE_STORE_CRYPT "remote-store-crypt"
 OBJECT_DECLARE_SIMPLE_TYPE(RemoteStoreCrypt, REMOTE_STORE_CRYPT)
@@ -34,14 +42,13 @@ struct RemoteStoreCrypt {
 
 /*
  * @child: the region behind
- * @key: the region's own
- * @seals: of each page.  A page's is used by the queue of its shard only.
+ * @seals: of its pages without marks.  A page's is used by the queue of its
+ *     shard only.  The last key is our own, the others are constant
  * @nr_queues: queues opened so far.  Main thread only
  */
 typedef struct CryptRegion {
     RemoteStoreRegion *child;
-    uint8_t key[PAGE_CRYPT_KEY_LEN];
-    PageSeal *seals;
+    CryptSeals seals;
     uint32_t nr_queues;
 } CryptRegion;
 
@@ -50,7 +57,7 @@ typedef struct CryptRequest CryptRequest;
 /*
  * @child: the way into the store behind
  * @region: the region
- * @crypt: with the region's key
+ * @crypts: with each of the region's keys
  * @number: the queue's, for nonces
  * @counter: pages that it has encrypted so far
  * @idle: requests to be used again
@@ -59,7 +66,7 @@ typedef struct CryptQueue {
     RemoteStoreQueue parent;
     RemoteStoreQueue *child;
     CryptRegion *region;
-    PageCrypt *crypt;
+    PageCrypt **crypts;
     uint32_t number;
     uint64_t counter;
     QSLIST_HEAD(, CryptRequest) idle;
@@ -84,18 +91,40 @@ struct CryptRequest {
 
 static PageSeal *seal_of(const CryptRequest *creq)
 {
-    return &creq->queue->region->seals[creq->inner.page];
+    return &creq->queue->region->seals.seals[creq->inner.page];
+}
+
+static bool is_mark(const CryptRequest *creq)
+{
+    return creq->inner.page >= creq->queue->region->seals.nr_pages;
 }
 
 /* The store behind has answered to a get.  Returns: whether it is right. */
 static bool open_page(CryptRequest *creq)
 {
     RemoteStoreRequest *outer = creq->outer;
-    const PageSeal *seal = seal_of(creq);
+    const PageSeal *seal;
 
     memcpy(outer->buf, creq->inner.data, REMOTE_STORE_PAGE_SIZE);
+    if (is_mark(creq)) {
+        return true;
+    }
+    seal = seal_of(creq);
     return seal->counter &&
-           page_crypt_open(creq->queue->crypt, outer->page, outer->buf, seal);
+           page_crypt_open(creq->queue->crypts[seal->key], outer->page,
+                           outer->buf, seal);
+}
+
+static void keep_seal(CryptRequest *creq)
+{
+    if (is_mark(creq)) {
+        return;
+    }
+    if (creq->inner.op == REMOTE_STORE_PUT) {
+        *seal_of(creq) = creq->seal;
+    } else if (creq->inner.op == REMOTE_STORE_DISCARD) {
+        *seal_of(creq) = (PageSeal) { 0 };
+    }
 }
 
 static void inner_ended_well(CryptRequest *creq)
@@ -109,11 +138,7 @@ static void inner_ended_well(CryptRequest *creq)
                           "was altered", outer->page);
         return;
     }
-    if (outer->op == REMOTE_STORE_PUT) {
-        *seal_of(creq) = creq->seal;
-    } else if (outer->op == REMOTE_STORE_DISCARD) {
-        *seal_of(creq) = (PageSeal) { 0 };
-    }
+    keep_seal(creq);
     remote_store_done(queue, outer);
 }
 
@@ -149,6 +174,19 @@ static CryptRequest *request_new(CryptQueue *q)
     return creq;
 }
 
+static void seal_page(CryptRequest *creq)
+{
+    CryptQueue *q = creq->queue;
+    uint32_t own = q->region->seals.nr_keys - 1;
+
+    /* Also if the put fails, this nonce is used up. */
+    creq->seal = (PageSeal) {
+        .key = own, .queue = q->number, .counter = ++q->counter,
+    };
+    page_crypt_seal(q->crypts[own], creq->inner.page, creq->inner.buf,
+                    &creq->seal);
+}
+
 static RemoteStoreRequest *request_prepare(CryptQueue *q,
                                            RemoteStoreRequest *outer)
 {
@@ -160,12 +198,10 @@ static RemoteStoreRequest *request_prepare(CryptQueue *q,
     creq->inner.fresh = outer->fresh;
     creq->inner.background = outer->background;
     if (outer->op == REMOTE_STORE_PUT) {
-        /* Also if the put fails, this nonce is used up. */
-        creq->seal = (PageSeal) {
-            .queue = q->number, .counter = ++q->counter,
-        };
         memcpy(creq->inner.buf, outer->buf, REMOTE_STORE_PAGE_SIZE);
-        page_crypt_seal(q->crypt, outer->page, creq->inner.buf, &creq->seal);
+        if (!is_mark(creq)) {
+            seal_page(creq);
+        }
     }
     return &creq->inner;
 }
@@ -182,33 +218,7 @@ static void crypt_submit(RemoteStoreQueue *queue, RemoteStoreRequest **reqs,
     remote_store_submit(q->child, inner, nr);
 }
 
-/* Queues and regions */
-
-static RemoteStoreQueue *crypt_open(RemoteStoreRegion *region, AioContext *ctx,
-                                    Error **errp)
-{
-    CryptRegion *r = region->opaque;
-    PageCrypt *crypt = page_crypt_new(r->key);
-    RemoteStoreQueue *child;
-    CryptQueue *q;
-
-    if (!crypt) {
-        error_setg(errp, "store '%s': cannot begin to encrypt",
-                   remote_store_id(region->store));
-        return NULL;
-    }
-    child = remote_store_open(r->child, ctx, errp);
-    if (!child) {
-        page_crypt_free(crypt);
-        return NULL;
-    }
-    q = remote_store_alloc(sizeof(CryptQueue));
-    q->child = child;
-    q->region = r;
-    q->crypt = crypt;
-    q->number = r->nr_queues++;
-    return &q->parent;
-}
+/* Queues */
 
 static void crypt_close(RemoteStoreQueue *queue)
 {
@@ -221,48 +231,137 @@ static void crypt_close(RemoteStoreQueue *queue)
         qemu_vfree(creq->inner.buf);
         g_free(creq);
     }
-    page_crypt_free(q->crypt);
+    for (uint32_t i = 0; i < q->region->seals.nr_keys; i++) {
+        page_crypt_free(q->crypts[i]);
+    }
+    g_free(q->crypts);
     qemu_vfree(q);
 }
 
-static size_t seals_size(const RemoteStoreRegion *region)
+static bool make_crypts(CryptQueue *q, Error **errp)
 {
-    return region->nr_pages * sizeof(PageSeal);
+    const CryptSeals *seals = &q->region->seals;
+
+    q->crypts = g_new0(PageCrypt *, seals->nr_keys);
+    for (uint32_t i = 0; i < seals->nr_keys; i++) {
+        q->crypts[i] = page_crypt_new(seals->keys[i]);
+        if (!q->crypts[i]) {
+            error_setg(errp, "store '%s': cannot begin to encrypt",
+                       remote_store_id(q->parent.region->store));
+            return false;
+        }
+    }
+    return true;
+}
+
+static RemoteStoreQueue *crypt_open(RemoteStoreRegion *region, AioContext *ctx,
+                                    Error **errp)
+{
+    CryptRegion *r = region->opaque;
+    CryptQueue *q = remote_store_alloc(sizeof(CryptQueue));
+
+    q->parent.region = region;
+    q->region = r;
+    q->number = r->nr_queues++;
+    if (make_crypts(q, errp)) {
+        q->child = remote_store_open(r->child, ctx, errp);
+    }
+    if (!q->child) {
+        crypt_close(&q->parent);
+        return NULL;
+    }
+    return &q->parent;
+}
+
+static void crypt_go_on(RemoteStoreQueue *queue, RemoteStoreUses *uses,
+                        void *opaque)
+{
+    CryptQueue *q = container_of(queue, CryptQueue, parent);
+
+    remote_store_go_on(q->child, uses, opaque);
+}
+
+/* Regions */
+
+static bool crypt_save(RemoteStoreRegion *region, GByteArray *state,
+                       Error **errp)
+{
+    CryptRegion *r = region->opaque;
+
+    if (!filter_save_parts(&r->child, 1, state, errp)) {
+        return false;
+    }
+    if (state && !crypt_seals_save(&r->seals, state)) {
+        error_setg(errp, "store '%s': what is known of its pages is too much "
+                   "to be handed over", remote_store_id(region->store));
+        return false;
+    }
+    return true;
 }
 
 static void crypt_detach(RemoteStoreRegion *region)
 {
     CryptRegion *r = region->opaque;
 
-    remote_store_detach(r->child);
-    page_crypt_forget(r->key);
-    sparse_free(r->seals, seals_size(region));
+    filter_detach_part(region, r->child);
+    crypt_seals_clear(&r->seals);
     g_free(r);
+}
+
+/* A key that nobody else has, also if the namespace is another process's. */
+static bool make_key(RemoteStoreRegion *region, Error **errp)
+{
+    RemoteStoreCrypt *crypt = REMOTE_STORE_CRYPT(region->store);
+    CryptRegion *r = region->opaque;
+    struct {
+        QemuUUID uuid;
+        uint8_t random[PAGE_CRYPT_KEY_LEN];
+    } salt = { .uuid = region->uuid };
+
+    if (qcrypto_random_bytes(salt.random, sizeof(salt.random), errp) < 0) {
+        return false;
+    }
+    if (!page_crypt_derive(crypt->key, &salt, sizeof(salt),
+                           crypt_seals_add_key(&r->seals))) {
+        error_setg(errp, "store '%s': cannot derive a key",
+                   remote_store_id(region->store));
+        return false;
+    }
+    return true;
+}
+
+static bool load_seals(RemoteStoreRegion *region, FilterState *state,
+                       Error **errp)
+{
+    CryptRegion *r = region->opaque;
+    bool sane = !region->inherited || crypt_seals_load(&r->seals, state);
+
+    return filter_end_load(region, state, sane, errp);
 }
 
 static bool crypt_attach(RemoteStoreRegion *region, Error **errp)
 {
     RemoteStoreCrypt *crypt = REMOTE_STORE_CRYPT(region->store);
-    const char *id = remote_store_id(region->store);
+    uint64_t nr_pages = region->nr_pages - region->nr_marks;
     CryptRegion *r = g_new0(CryptRegion, 1);
+    FilterState state;
 
     region->opaque = r;
-    r->seals = sparse_new(seals_size(region));
-    if (!r->seals) {
+    if (!crypt_seals_init(&r->seals, nr_pages)) {
         error_setg_errno(errp, errno, "store '%s': cannot reserve a table of "
-                         "pages", id);
-    } else if (!page_crypt_derive(crypt->key, &region->uuid,
-                                  sizeof(region->uuid), r->key)) {
-        error_setg(errp, "store '%s': cannot derive a key", id);
-    } else {
-        r->child = remote_store_attach(crypt->child, &region->uuid,
-                                       region->nr_pages, errp);
+                         "pages", remote_store_id(region->store));
+    } else if (filter_begin_load(region, &crypt->child, 1, &state, errp)) {
+        r->child = filter_attach_part(region, crypt->child, nr_pages, &state,
+                                      errp);
     }
-    if (!r->child) {
-        crypt_detach(region);
-        return false;
+    if (r->child && load_seals(region, &state, errp) &&
+        make_key(region, errp)) {
+        return true;
     }
-    return true;
+    /* What another process has there is not ours to clean up. */
+    region->left = region->inherited;
+    crypt_detach(region);
+    return false;
 }
 
 /* The object */
@@ -370,8 +469,10 @@ static void crypt_class_init(ObjectClass *oc, void *data)
     rsc->start = crypt_start;
     rsc->capacity = crypt_capacity;
     rsc->attach = crypt_attach;
+    rsc->save = crypt_save;
     rsc->detach = crypt_detach;
     rsc->open = crypt_open;
+    rsc->go_on = crypt_go_on;
     rsc->submit = crypt_submit;
     rsc->close = crypt_close;
 
@@ -383,7 +484,7 @@ static void crypt_class_init(ObjectClass *oc, void *data)
                                   crypt_set_key_secret);
     object_class_property_set_description(oc, "key-secret",
         "the secret object that has the key of 32 bytes (default: a random "
-        "key that ends with this process)");
+        "key)");
 }
 
 static const TypeInfo crypt_info = {

@@ -21,10 +21,31 @@ typedef struct Spy {
     RemoteStore parent_obj;
 } Spy;
 
-static uint8_t spied[PAGES][REMOTE_STORE_PAGE_SIZE];
+static uint8_t spied[PAGES + REMOTE_STORE_MARKS][REMOTE_STORE_PAGE_SIZE];
 
 static bool spy_start(RemoteStore *store, Error **errp)
 {
+    return true;
+}
+
+/* All regions are the same one. */
+static bool spy_save(RemoteStoreRegion *region, GByteArray *state,
+                     Error **errp)
+{
+    if (state) {
+        g_byte_array_append(state, (const uint8_t *)"spy", 3);
+    }
+    return true;
+}
+
+static bool spy_attach(RemoteStoreRegion *region, Error **errp)
+{
+    const GByteArray *state = region->inherited;
+
+    if (state && (state->len != 3 || memcmp(state->data, "spy", 3))) {
+        error_setg(errp, "not the spy's");
+        return false;
+    }
     return true;
 }
 
@@ -57,6 +78,8 @@ static void spy_class_init(ObjectClass *oc, void *data)
     RemoteStoreClass *rsc = REMOTE_STORE_CLASS(oc);
 
     rsc->start = spy_start;
+    rsc->attach = spy_attach;
+    rsc->save = spy_save;
     rsc->open = spy_open;
     rsc->submit = spy_submit;
     rsc->close = spy_close;
@@ -205,6 +228,192 @@ static void test_queues(Fixture *f, gconstpointer opaque)
     queue_free(q);
 }
 
+/* Another process that goes on with the pages, and has a key of its own. */
+typedef struct Heir {
+    RemoteStore *store;
+    RemoteStoreRegion *region;
+    TestQueue *q;
+} Heir;
+
+static void heir_init(Heir *heir, Fixture *f, const char *id,
+                      RemoteStoreRegion *from)
+{
+    g_autoptr(GByteArray) state = remote_store_save(from, &error_abort);
+
+    heir->store = store_new(TYPE, id, "{'store':'spy0'}");
+    heir->region = remote_store_inherit(heir->store, &f->region->uuid, PAGES,
+                                        state, &error_abort);
+    /* The number of queues has nothing to do with that of the source. */
+    queue_free(queue_new(heir->region));
+    heir->q = queue_new(heir->region);
+}
+
+static void heir_clear(Heir *heir)
+{
+    queue_free(heir->q);
+    remote_store_detach(heir->region);
+    store_delete(heir->store);
+}
+
+/* If this fails, pages are lost when they are handed over. */
+static void test_inherited(Fixture *f, gconstpointer opaque)
+{
+    Heir heir[2];
+
+    g_assert_cmpint(do_discard(f->q, 10), ==, REMOTE_STORE_OK);
+    heir_init(&heir[0], f, "s1", f->region);
+    for (uint64_t page = 0; page < PAGES; page += 2) {
+        if (page != 10) {
+            g_assert_cmpint(do_get(heir[0].q, page, 1), ==, REMOTE_STORE_OK);
+        }
+        g_assert_cmpint(do_put(heir[0].q, page, 2, false), ==,
+                        REMOTE_STORE_OK);
+        /* What the source knows is the past. */
+        assert_corrupt(f, page);
+    }
+    /* Some pages are of the first, some of the second; and some go on. */
+    heir_init(&heir[1], f, "s2", heir[0].region);
+    for (uint64_t page = 0; page < PAGES; page++) {
+        g_assert_cmpint(do_get(heir[1].q, page, page % 2 ? 1 : 2), ==,
+                        REMOTE_STORE_OK);
+    }
+    heir_clear(&heir[1]);
+    heir_clear(&heir[0]);
+}
+
+/*
+ * If this fails, two processes that both believe to have the pages use the same
+ * nonce with the same key, and the store can read what they write.
+ */
+static void test_forked(Fixture *f, gconstpointer opaque)
+{
+    enum { SIDES = 4 };
+    g_autofree uint8_t *written = g_malloc(SIDES * REMOTE_STORE_PAGE_SIZE);
+    Heir heir[3];
+
+    /* Two of the same offer, and one of a later one. */
+    heir_init(&heir[0], f, "s1", f->region);
+    heir_init(&heir[1], f, "s2", f->region);
+    heir_init(&heir[2], f, "s3", heir[0].region);
+    for (int i = 0; i < SIDES; i++) {
+        TestQueue *q = i ? heir[i - 1].q : f->q;
+
+        g_assert_cmpint(do_put(q, 3, 1, false), ==, REMOTE_STORE_OK);
+        memcpy(written + i * REMOTE_STORE_PAGE_SIZE, spied[3],
+               REMOTE_STORE_PAGE_SIZE);
+        for (int k = 0; k < i; k++) {
+            g_assert_cmpint(memcmp(written + k * REMOTE_STORE_PAGE_SIZE,
+                                   spied[3], REMOTE_STORE_PAGE_SIZE), !=, 0);
+        }
+    }
+    for (int i = 2; i >= 0; i--) {
+        heir_clear(&heir[i]);
+    }
+}
+
+/* If this fails, one side cannot read what the other has noted. */
+static void test_marks(Fixture *f, gconstpointer opaque)
+{
+    Heir heir;
+
+    heir_init(&heir, f, "s1", f->region);
+    for (uint64_t i = PAGES; i < PAGES + REMOTE_STORE_MARKS; i++) {
+        g_assert_cmpint(do_put(f->q, i, 1, true), ==, REMOTE_STORE_OK);
+        g_assert_cmpint(do_get(heir.q, i, 1), ==, REMOTE_STORE_OK);
+        g_assert_cmpint(do_put(heir.q, i, 2, true), ==, REMOTE_STORE_OK);
+        g_assert_cmpint(do_get(f->q, i, 2), ==, REMOTE_STORE_OK);
+    }
+    heir_clear(&heir);
+}
+
+static void assert_not_inherited(Fixture *f, const void *data, size_t size,
+                                 const char *what)
+{
+    g_autoptr(GByteArray) state = g_byte_array_new();
+    Error *err = NULL;
+
+    g_byte_array_append(state, data, size);
+    g_assert_null(remote_store_inherit(f->store, &f->region->uuid, PAGES, state,
+                                       &err));
+    g_assert_nonnull(err);
+    g_assert_nonnull(strstr(error_get_pretty(err), what));
+    error_free(err);
+}
+
+static void do_get_any(TestQueue *q, uint64_t page)
+{
+    TestOp op = { .op = REMOTE_STORE_GET, .page = page };
+
+    queue_run(q, &op, 1);
+    op_free(&op);
+}
+
+/* If this fails, a source can make its destination read what it should not. */
+static void test_malformed(Fixture *f, gconstpointer opaque)
+{
+    g_autoptr(GByteArray) state = remote_store_save(f->region, &error_abort);
+    const uint8_t more = 0;
+
+    for (size_t size = 0; size < state->len; size++) {
+        assert_not_inherited(f, state->data, size, "");
+    }
+    g_byte_array_append(state, &more, sizeof(more));
+    assert_not_inherited(f, state->data, state->len, "makes no sense");
+    for (int i = 0; i < 1000; i++) {
+        g_autoptr(GByteArray) other = g_byte_array_new();
+        RemoteStoreRegion *region;
+
+        g_byte_array_append(other, state->data, state->len - 1);
+        for (int k = 0; k < 3; k++) {
+            other->data[g_test_rand_int_range(0, other->len)] =
+                g_test_rand_int_range(0, 256);
+        }
+        region = remote_store_inherit(f->store, &f->region->uuid, PAGES, other,
+                                      NULL);
+        if (region) {
+            TestQueue *q = queue_new(region);
+
+            /* Which ever they are, seals lead nowhere else. */
+            do_get_any(q, g_test_rand_int_range(0, PAGES));
+            queue_free(q);
+        }
+        remote_store_detach(region);
+    }
+}
+
+/* If this fails, pages are looked for where they are not. */
+static void test_other_stores(Fixture *f, gconstpointer opaque)
+{
+    g_autoptr(GByteArray) state = remote_store_save(f->region, &error_abort);
+    RemoteStore *spy = store_new(TYPE_REMOTE_STORE_SPY, "spy1", "{}");
+    RemoteStore *store = store_new(TYPE, "s1", "{'store':'spy1'}");
+    Error *err = NULL;
+
+    g_assert_null(remote_store_inherit(store, &f->region->uuid, PAGES, state,
+                                       &err));
+    g_assert_nonnull(strstr(error_get_pretty(err),
+                            TYPE_REMOTE_STORE_SPY " 'spy0'"));
+    error_free(err);
+    store_delete(store);
+    store_delete(spy);
+}
+
+/* If this fails, a migration begins that cannot end. */
+static void test_cannot(void)
+{
+    RemoteStore *ram = store_new("remote-store-ram", "ram0", "{}");
+    RemoteStore *store = store_new(TYPE, "s0", "{'store':'ram0'}");
+    RemoteStoreRegion *region = region_new(store, PAGES);
+    Error *err = NULL;
+
+    g_assert_false(remote_store_check_save(region, &err));
+    g_assert_nonnull(strstr(error_get_pretty(err), "'ram0'"));
+    error_free(err);
+    remote_store_detach(region);
+    store_delete(store);
+    store_delete(ram);
+}
+
 /* If this fails, two regions have the same key. */
 static void test_keys(void)
 {
@@ -262,6 +471,11 @@ int main(int argc, char **argv)
         { "/remote-memory/store-crypt/swapped", test_swapped },
         { "/remote-memory/store-crypt/replayed", test_replayed },
         { "/remote-memory/store-crypt/queues", test_queues },
+        { "/remote-memory/store-crypt/inherited", test_inherited },
+        { "/remote-memory/store-crypt/forked", test_forked },
+        { "/remote-memory/store-crypt/marks", test_marks },
+        { "/remote-memory/store-crypt/malformed", test_malformed },
+        { "/remote-memory/store-crypt/other-stores", test_other_stores },
     };
 
     store_test_init(&argc, &argv);
@@ -272,5 +486,6 @@ int main(int argc, char **argv)
     }
     g_test_add_func("/remote-memory/store-crypt/keys", test_keys);
     g_test_add_func("/remote-memory/store-crypt/refused", test_refused);
+    g_test_add_func("/remote-memory/store-crypt/cannot", test_cannot);
     return g_test_run();
 }

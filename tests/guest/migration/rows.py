@@ -6,7 +6,8 @@ SPDX-License-Identifier: GPL-2.0-or-later
 import dataclasses
 
 from lib import Skip
-from migration.sides import ORDINARY, REMOTE, STORES, OnMemcached, Ram
+from migration.sides import (FILTERS, ORDINARY, REMOTE, STORES, OnMemcached,
+                             Ram)
 from migration.trip import POSTCOPY, PRECOPY, Trip
 
 # What this QEMU can do.
@@ -57,7 +58,7 @@ def simple_rows():
 def handover_rows():
     """Pages stay where they are: for stores that both sides can reach."""
     return [Row(store, REMOTE, (REMOTE,), Trip(mode, handover=True))
-            for store in STORES if store.is_shared
+            for store in [*STORES, *FILTERS] if store.is_shared
             for mode in (PRECOPY, POSTCOPY)]
 
 

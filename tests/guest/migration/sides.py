@@ -70,7 +70,19 @@ class OnBlock(Ram):
         return ['-blockdev', json.dumps(node)]
 
 
+class OnCrypt(OnMemcached):
+    """The same as OnMemcached, encrypted."""
+    title = 'crypt on memcached'
+
+    def store(self, number):
+        return {'qom-type': 'remote-store-crypt',
+                'store': super().store(number)}
+
+
 STORES = [Ram, OnMemcached, OnBlock]
+
+# What stands on others.
+FILTERS = [OnCrypt]
 
 
 def make_side(boot, memory, store, number, extra=(), **options):
