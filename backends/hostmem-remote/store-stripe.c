@@ -31,18 +31,48 @@ typedef struct StripeRegion {
     RemoteStoreRegion *parts[STRIPES_MAX_STORES];
 } StripeRegion;
 
+typedef struct StripeQueue StripeQueue;
+
+/* The way into one of the stores. */
+typedef struct StripePart {
+    StripeQueue *queue;
+    RemoteStoreQueue *child;
+} StripePart;
+
 /*
  * @parts: the ways into the stores
  * @pool: requests that are not in use
+ * @uses: as given to stripe_go_on()
+ * @uses_opaque: handed to it
  */
-typedef struct StripeQueue {
+struct StripeQueue {
     RemoteStoreQueue parent;
     RemoteStoreStripe *stripe;
     FilterPool pool;
-    RemoteStoreQueue *parts[STRIPES_MAX_STORES];
-} StripeQueue;
+    StripePart parts[STRIPES_MAX_STORES];
+    RemoteStoreUses *uses;
+    void *uses_opaque;
+};
 
 /* Requests */
+
+/*
+ * Marks are in the first store, whichever has the last pages: both sides have
+ * to look for them at the same place, and any one will do.
+ */
+static unsigned place(const StripeQueue *q, uint64_t page, uint64_t *inner)
+{
+    const RemoteStoreRegion *region = q->parent.region;
+    const RemoteStoreRegion *first = q->parts[0].child->region;
+    uint64_t behind = region->nr_pages - page;
+
+    if (behind <= region->nr_marks) {
+        assert(behind <= first->nr_marks);
+        *inner = first->nr_pages - behind;
+        return 0;
+    }
+    return stripes_place(&q->stripe->stripes, page, inner);
+}
 
 static void inner_complete(RemoteStoreRequest *inner)
 {
@@ -68,8 +98,7 @@ static void sort_requests(StripeQueue *q, RemoteStoreRequest **reqs, size_t nr,
     for (size_t i = 0; i < nr; i++) {
         FilterRequest *freq = filter_request_get(&q->pool, &q->parent, reqs[i],
                                                  inner_complete);
-        unsigned to = stripes_place(&q->stripe->stripes, reqs[i]->page,
-                                    &freq->inner.page);
+        unsigned to = place(q, reqs[i]->page, &freq->inner.page);
 
         QSIMPLEQ_INSERT_TAIL(&sorted->list[to], &freq->inner, entry);
         sorted->nr[to]++;
@@ -93,7 +122,7 @@ static void stripe_submit(RemoteStoreQueue *queue, RemoteStoreRequest **reqs,
             part[n++] = req;
         }
         if (n) {
-            remote_store_submit(q->parts[i], part, n);
+            remote_store_submit(q->parts[i].child, part, n);
         }
     }
 }
@@ -105,7 +134,7 @@ static void stripe_close(RemoteStoreQueue *queue)
     StripeQueue *q = container_of(queue, StripeQueue, parent);
 
     for (unsigned i = 0; i < q->stripe->nr; i++) {
-        remote_store_close(q->parts[i]);
+        remote_store_close(q->parts[i].child);
     }
     filter_pool_free(&q->pool);
     qemu_vfree(q);
@@ -119,8 +148,9 @@ static RemoteStoreQueue *stripe_open(RemoteStoreRegion *region,
 
     q->stripe = REMOTE_STORE_STRIPE(region->store);
     for (unsigned i = 0; i < q->stripe->nr; i++) {
-        q->parts[i] = remote_store_open(r->parts[i], ctx, errp);
-        if (!q->parts[i]) {
+        q->parts[i].queue = q;
+        q->parts[i].child = remote_store_open(r->parts[i], ctx, errp);
+        if (!q->parts[i].child) {
             stripe_close(&q->parent);
             return NULL;
         }
@@ -128,34 +158,122 @@ static RemoteStoreQueue *stripe_open(RemoteStoreRegion *region,
     return &q->parent;
 }
 
+/* The same for a page as one of the stores numbers it. */
+static bool part_uses(void *opaque, uint64_t inner)
+{
+    const StripePart *part = opaque;
+    const StripeQueue *q = part->queue;
+    const RemoteStoreRegion *region = q->parent.region;
+    uint64_t page = stripes_page(&q->stripe->stripes, part - q->parts, inner);
+
+    return page < region->nr_pages - region->nr_marks &&
+           q->uses(q->uses_opaque, page);
+}
+
+static void stripe_go_on(RemoteStoreQueue *queue, RemoteStoreUses *uses,
+                         void *opaque)
+{
+    StripeQueue *q = container_of(queue, StripeQueue, parent);
+
+    q->uses = uses;
+    q->uses_opaque = opaque;
+    for (unsigned i = 0; i < q->stripe->nr; i++) {
+        remote_store_go_on(q->parts[i].child, part_uses, &q->parts[i]);
+    }
+}
+
 static void stripe_detach(RemoteStoreRegion *region)
 {
     StripeRegion *r = region->opaque;
 
     for (unsigned i = 0; i < REMOTE_STORE_STRIPE(region->store)->nr; i++) {
-        remote_store_detach(r->parts[i]);
+        filter_detach_part(region, r->parts[i]);
     }
     g_free(r);
 }
 
-static bool stripe_attach(RemoteStoreRegion *region, Error **errp)
+/* What is the stripe's own is which store has which chunk. */
+static bool stripe_save(RemoteStoreRegion *region, GByteArray *state,
+                        Error **errp)
 {
     RemoteStoreStripe *stripe = REMOTE_STORE_STRIPE(region->store);
-    StripeRegion *r = g_new0(StripeRegion, 1);
+    StripeRegion *r = region->opaque;
 
-    region->opaque = r;
+    if (!filter_save_parts(r->parts, stripe->nr, state, errp)) {
+        return false;
+    }
+    if (state) {
+        g_byte_array_append(state, stripe->stripes.store,
+                            sizeof(stripe->stripes.store));
+    }
+    return true;
+}
+
+/* Before the stores behind: their errors would not say what is wrong. */
+static bool check_pattern(RemoteStoreRegion *region, FilterState state,
+                          Error **errp)
+{
+    ERRP_GUARD();
+    RemoteStoreStripe *stripe = REMOTE_STORE_STRIPE(region->store);
+    const void *ours = stripe->stripes.store, *theirs;
+
+    if (!region->inherited) {
+        return true;
+    }
     for (unsigned i = 0; i < stripe->nr; i++) {
-        uint64_t pages = stripes_pages(&stripe->stripes, i, region->nr_pages);
+        uint64_t size;
+
+        filter_take_part(&state, &size);
+    }
+    theirs = filter_take(&state, sizeof(stripe->stripes.store));
+    if (!filter_end_load(region, &state, theirs, errp)) {
+        return false;
+    }
+    if (memcmp(theirs, ours, sizeof(stripe->stripes.store))) {
+        error_setg(errp, "store '%s': it spreads pages in another way than at "
+                   "the source of the migration",
+                   remote_store_id(region->store));
+        error_append_hint(errp, "The stores behind it have to have the same "
+                          "sizes on both sides.\n");
+        return false;
+    }
+    return true;
+}
+
+static bool attach_parts(RemoteStoreRegion *region, Error **errp)
+{
+    RemoteStoreStripe *stripe = REMOTE_STORE_STRIPE(region->store);
+    uint64_t nr_pages = region->nr_pages - region->nr_marks;
+    StripeRegion *r = region->opaque;
+    FilterState state;
+
+    if (!filter_begin_load(region, stripe->stores, stripe->nr, &state, errp) ||
+        !check_pattern(region, state, errp)) {
+        return false;
+    }
+    for (unsigned i = 0; i < stripe->nr; i++) {
+        uint64_t pages = stripes_pages(&stripe->stripes, i, nr_pages);
 
         /* A region without pages is none. */
-        r->parts[i] = remote_store_attach(stripe->stores[i], &region->uuid,
-                                          MAX(pages, 1), errp);
+        r->parts[i] = filter_attach_part(region, stripe->stores[i],
+                                         MAX(pages, 1), &state, errp);
         if (!r->parts[i]) {
-            stripe_detach(region);
             return false;
         }
     }
     return true;
+}
+
+static bool stripe_attach(RemoteStoreRegion *region, Error **errp)
+{
+    region->opaque = g_new0(StripeRegion, 1);
+    if (attach_parts(region, errp)) {
+        return true;
+    }
+    /* What another process has there is not ours to clean up. */
+    region->left = region->inherited;
+    stripe_detach(region);
+    return false;
 }
 
 /* The object */
@@ -243,8 +361,10 @@ static void stripe_class_init(ObjectClass *oc, void *data)
     rsc->start = stripe_start;
     rsc->capacity = stripe_capacity;
     rsc->attach = stripe_attach;
+    rsc->save = stripe_save;
     rsc->detach = stripe_detach;
     rsc->open = stripe_open;
+    rsc->go_on = stripe_go_on;
     rsc->submit = stripe_submit;
     rsc->close = stripe_close;
 

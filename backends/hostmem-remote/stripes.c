@@ -69,6 +69,19 @@ unsigned stripes_place(const Stripes *stripes, uint64_t page, uint64_t *inner)
     return store;
 }
 
+uint64_t stripes_page(const Stripes *stripes, unsigned store, uint64_t inner)
+{
+    uint64_t chunk = inner / STRIPES_CHUNK;
+    unsigned rank = chunk % stripes->share[store];
+    unsigned n = 0;
+
+    while (stripes->store[n] != store || stripes->rank[n] != rank) {
+        n++;
+    }
+    return (chunk / stripes->share[store] * STRIPES_PATTERN + n) *
+           STRIPES_CHUNK + inner % STRIPES_CHUNK;
+}
+
 uint64_t stripes_pages(const Stripes *stripes, unsigned store,
                        uint64_t nr_pages)
 {

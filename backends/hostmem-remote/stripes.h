@@ -59,6 +59,16 @@ void stripes_init(Stripes *stripes, const uint64_t *weights, unsigned nr);
  */
 unsigned stripes_place(const Stripes *stripes, uint64_t page, uint64_t *inner);
 
+/**
+ * stripes_page: the other way round
+ * @stripes: the pattern
+ * @store: number of a store
+ * @inner: number of a page there
+ *
+ * Returns: the page.
+ */
+uint64_t stripes_page(const Stripes *stripes, unsigned store, uint64_t inner);
+
 /** stripes_pages: how many of the first @nr_pages pages a store has, at most */
 uint64_t stripes_pages(const Stripes *stripes, unsigned store,
                        uint64_t nr_pages);

@@ -25,6 +25,7 @@ static void check_places(const Stripes *s, uint64_t nr_pages)
 
         g_assert_cmpuint(store, <, s->nr);
         g_assert_cmpuint(inner, <, stripes_pages(s, store, nr_pages));
+        g_assert_cmpuint(stripes_page(s, store, inner), ==, page);
         g_assert_false(test_and_set_bit(inner, seen[store]));
         count[store]++;
     }

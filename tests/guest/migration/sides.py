@@ -47,6 +47,25 @@ class OnMemcached(Ram):
         return self.server.store()
 
 
+class OnStripe(Ram):
+    """Two servers, each with its share of the pages."""
+    title = 'stripe on memcached'
+    is_shared = True
+    kind = 'remote-store-stripe'
+
+    def __init__(self, directory):
+        super().__init__(directory)
+        self.servers = []
+        for name in ('first', 'second'):
+            (directory / name).mkdir()
+            self.servers.append(self.enter_context(
+                Memcached(directory / name)))
+
+    def store(self, number):
+        return {'qom-type': self.kind,
+                'stores': [server.store() for server in self.servers]}
+
+
 class OnBlock(Ram):
     """Files: one for each side, or one for all if pages are handed over."""
     title = 'block'
@@ -82,7 +101,7 @@ class OnCrypt(OnMemcached):
 STORES = [Ram, OnMemcached, OnBlock]
 
 # What stands on others.
-FILTERS = [OnCrypt]
+FILTERS = [OnCrypt, OnStripe]
 
 
 def make_side(boot, memory, store, number, extra=(), **options):
