@@ -14,6 +14,16 @@
 /* That of a copy that is not asked becomes better, until it is asked again. */
 #define LATENCY_FORGET_SHIFT 8
 
+unsigned long mirror_anywhere(const MirrorRegion *r, size_t word)
+{
+    unsigned long any = 0;
+
+    for (unsigned i = 0; i < r->mirror->nr; i++) {
+        any |= qatomic_read(&r->current[i][word]);
+    }
+    return any;
+}
+
 void mirror_lacking(MirrorQueue *q, unsigned copies)
 {
     q->lacking = true;
@@ -48,6 +58,9 @@ void mirror_learn(MirrorQueue *q, uint64_t page)
     bool stored = false;
     uint64_t hash;
 
+    if (q->uses && q->uses(q->uses_opaque, page)) {
+        set_bit(page, q->mine);
+    }
     if (!q->known || !q->known(q->known_opaque, page, &stored, &hash)) {
         return;
     }

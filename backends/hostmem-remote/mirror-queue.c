@@ -7,7 +7,7 @@
 #include "qemu/osdep.h"
 #include "block/aio-wait.h"
 #include "content.h"
-#include "mirror.h"
+#include "mirror-handover.h"
 #include "qapi/error.h"
 #include "qemu/atomic.h"
 #include "qemu/host-utils.h"
@@ -461,18 +461,40 @@ void mirror_queue_submit(RemoteStoreQueue *queue, RemoteStoreRequest **reqs,
 {
     MirrorQueue *q = container_of(queue, MirrorQueue, parent);
     MirrorRequestList list = QSIMPLEQ_HEAD_INITIALIZER(list);
+    RemoteStoreRequestList marks = QSIMPLEQ_HEAD_INITIALIZER(marks);
+    RemoteStoreRequest *mark;
     MirrorRequest *mreq;
 
     /* A completion may submit again, with the same array. */
     for (size_t i = 0; i < nr; i++) {
-        mreq = mreq_new(q, reqs[i]);
-        QSIMPLEQ_INSERT_TAIL(&list, mreq, idle);
+        if (reqs[i]->page >= q->region->nr_pages) {
+            QSIMPLEQ_INSERT_TAIL(&marks, reqs[i], entry);
+        } else {
+            mreq = mreq_new(q, reqs[i]);
+            QSIMPLEQ_INSERT_TAIL(&list, mreq, idle);
+        }
+    }
+    while ((mark = QSIMPLEQ_FIRST(&marks))) {
+        QSIMPLEQ_REMOVE_HEAD(&marks, entry);
+        mirror_mark(q, mark);
     }
     while ((mreq = QSIMPLEQ_FIRST(&list))) {
         QSIMPLEQ_REMOVE_HEAD(&list, idle);
         mreq_begin(mreq);
     }
     send_parts(q);
+}
+
+bool mirror_queue_is_writing(const MirrorQueue *q)
+{
+    const MirrorRequest *mreq;
+
+    QTAILQ_FOREACH(mreq, &q->active, next) {
+        if (mreq->op != REMOTE_STORE_GET) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* Beginning and end of a queue */
@@ -548,5 +570,8 @@ RemoteStoreQueue *mirror_queue_open(RemoteStoreRegion *region, AioContext *ctx,
     }
     q->rebuild = mirror_rebuild_new(q, ctx);
     mirror_add(q->region->mirror, q);
+    if (q->region->lacking) {
+        mirror_lacking(q, q->region->lacking);
+    }
     return &q->parent;
 }

@@ -52,6 +52,8 @@ typedef struct Task {
  * @wanted: tells the thread that there is something to do
  * @running: there is a round
  * @stopping: there will be nothing more
+ * @interrupted: the round was left, because the region was frozen
+ * @learning: this round asks about all pages
  * @page: where the round is
  * @check: bits of the copies of which this round reads all
  * @doubts: to be checked off when it has
@@ -67,6 +69,8 @@ struct MirrorRebuild {
     QEMUBH *wanted;
     bool running;
     bool stopping;
+    bool interrupted;
+    bool learning;
     uint64_t page;
     unsigned check;
     uint64_t doubts[MIRROR_MAX];
@@ -79,17 +83,16 @@ struct MirrorRebuild {
     Task tasks[TASKS];
 };
 
-/* What is wrong */
-
-static unsigned long current_anywhere(const MirrorRegion *r, size_t word)
+/* Nothing may be written now.  If so, the round has to be begun again. */
+static bool is_frozen(MirrorRebuild *rebuild)
 {
-    unsigned long any = 0;
+    bool frozen = qatomic_read(&rebuild->q->region->frozen);
 
-    for (unsigned i = 0; i < r->mirror->nr; i++) {
-        any |= qatomic_read(&r->current[i][word]);
-    }
-    return any;
+    rebuild->interrupted |= frozen && rebuild->running;
+    return frozen;
 }
+
+/* What is wrong */
 
 /* The pages of a word that a copy which is to stay lacks. */
 static unsigned long lacked(const MirrorQueue *q, size_t word)
@@ -102,7 +105,7 @@ static unsigned long lacked(const MirrorQueue *q, size_t word)
             all &= qatomic_read(&r->current[i][word]);
         }
     }
-    return current_anywhere(r, word) & ~all;
+    return mirror_anywhere(r, word) & ~all;
 }
 
 /*
@@ -113,7 +116,7 @@ static unsigned long wrong_word(const MirrorQueue *q, unsigned copy,
                                 size_t word)
 {
     const MirrorRegion *r = q->region;
-    unsigned long any = current_anywhere(r, word);
+    unsigned long any = mirror_anywhere(r, word);
     unsigned long held = qatomic_read(&r->held[copy][word]);
 
     if (q->retired & (1u << copy)) {
@@ -154,7 +157,7 @@ static unsigned long todo_word(MirrorRebuild *rebuild, size_t word)
     const MirrorRegion *r = q->region;
     unsigned long todo = 0;
 
-    if (q->known) {
+    if (q->known || q->uses) {
         learn_word(q, word);
     }
     if (!q->mine[word]) {
@@ -258,7 +261,7 @@ static void task_submit(Task *task, RemoteStoreOp op, unsigned copy)
 static bool is_orphan(const MirrorQueue *q, uint64_t page, unsigned copy)
 {
     return q->retired & (1u << copy) ||
-           !(current_anywhere(q->region, BIT_WORD(page)) & BIT_MASK(page));
+           !(mirror_anywhere(q->region, BIT_WORD(page)) & BIT_MASK(page));
 }
 
 /* What is to be done next for a page. */
@@ -270,7 +273,8 @@ static void task_step(Task *task)
     unsigned check = task->check & ~rebuild->skip;
     unsigned wrong = wrong_copies(q, page) & ~rebuild->skip;
 
-    if (rebuild->stopping || task->hopeless || !(check | wrong)) {
+    if (rebuild->stopping || is_frozen(rebuild) || task->hopeless ||
+        !(check | wrong)) {
         task_end(task);
     } else if (check) {
         unsigned copy = ctz32(check);
@@ -348,6 +352,10 @@ static void round_end(MirrorRebuild *rebuild)
     rebuild->running = false;
     /* All pages were met: those that are not known are not of this queue. */
     q->known = NULL;
+    if (rebuild->learning) {
+        q->uses = NULL;
+        q->learned = true;
+    }
     qatomic_set(&q->nr_lost, rebuild->nr_lost);
     for (unsigned i = 0; i < mirror->nr; i++) {
         if (rebuild->check & ~rebuild->skip & (1u << i)) {
@@ -367,10 +375,10 @@ static void run_bh(void *opaque)
 {
     MirrorRebuild *rebuild = opaque;
     MirrorQueue *q = rebuild->q;
-    unsigned words = q->known ? LEARN_WORDS : SCAN_WORDS;
+    unsigned words = q->known || q->uses ? LEARN_WORDS : SCAN_WORDS;
     unsigned begun = 0;
 
-    if (!rebuild->running || rebuild->stopping) {
+    if (!rebuild->running || rebuild->stopping || is_frozen(rebuild)) {
         return;
     }
     /* Stores that answer at once do not make it longer. */
@@ -394,7 +402,11 @@ static void round_begin(void *opaque)
     MirrorRebuild *rebuild = opaque;
     MirrorQueue *q = rebuild->q;
 
+    if (is_frozen(rebuild)) {
+        return;
+    }
     rebuild->running = true;
+    rebuild->learning = q->uses;
     rebuild->page = 0;
     rebuild->skip = 0;
     rebuild->nr_lost = 0;
@@ -406,7 +418,7 @@ static void round_begin(void *opaque)
 
 void mirror_rebuild_wanted(MirrorRebuild *rebuild)
 {
-    if (!rebuild->running && !rebuild->stopping &&
+    if (!rebuild->running && !rebuild->stopping && !is_frozen(rebuild) &&
         !timer_pending(rebuild->timer)) {
         timer_mod(rebuild->timer,
                   qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + ROUND_MS);
@@ -415,7 +427,14 @@ void mirror_rebuild_wanted(MirrorRebuild *rebuild)
 
 static void wanted_bh(void *opaque)
 {
-    mirror_rebuild_wanted(opaque);
+    MirrorRebuild *rebuild = opaque;
+
+    if (rebuild->interrupted && !rebuild->stopping && !is_frozen(rebuild)) {
+        rebuild->interrupted = false;
+        mirror_rebuild_resume(rebuild);
+    } else {
+        mirror_rebuild_wanted(rebuild);
+    }
 }
 
 void mirror_rebuild_notify(MirrorRebuild *rebuild)

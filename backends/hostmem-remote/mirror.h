@@ -95,11 +95,20 @@ struct RemoteStoreMirror {
 /**
  * struct MirrorRegion - a region
  * @mirror: the store
- * @nr_pages: how many
+ * @nr_pages: how many, without marks
  * @parts: the region in each copy
  * @current: bitmaps: which pages a copy has as they were last put
  * @held: bitmaps: of which pages a copy has anything
  * @hash: of what was last put
+ * @inherited: another process has put pages, too
+ * @lacking: (inherited) bits of the copies that were not as they should be
+ * @frozen: it may be another process's: what is not asked for is not written.
+ *     Written with the BQL, or by the thread of a queue when it ends; read by
+ *     any thread
+ * @acked: of each mark, bits of the copies that have acknowledged it; like all
+ *     about marks, for one thread at a time
+ * @voters: (frozen) bits of the copies that tell whose it is
+ * @spoiled: bits of those that never will, since they may have it wrong
  */
 typedef struct MirrorRegion {
     RemoteStoreMirror *mirror;
@@ -108,6 +117,12 @@ typedef struct MirrorRegion {
     unsigned long *current[MIRROR_MAX];
     unsigned long *held[MIRROR_MAX];
     uint64_t *hash;
+    bool inherited;
+    unsigned lacking;
+    bool frozen;
+    unsigned acked[REMOTE_STORE_MARKS];
+    unsigned voters;
+    unsigned spoiled;
 } MirrorRegion;
 
 typedef QSIMPLEQ_HEAD(, MirrorRequest) MirrorRequestList;
@@ -141,6 +156,10 @@ typedef bool MirrorKnown(void *opaque, uint64_t page, bool *stored,
  * @mine: bitmap of the pages that were used by way of this queue
  * @known: tells about other pages, which the first copy has; or %NULL
  * @known_opaque: handed to it
+ * @uses: tells which of the pages that were inherited are used by way of this
+ *     queue; or %NULL
+ * @uses_opaque: handed to it
+ * @learned: it has told about all of them
  * @retired: bits of the copies that are to be emptied
  * @rebuild: what brings copies the pages that they lack
  * @lacking: since the last round began, it turned out that a copy lacks a page
@@ -168,6 +187,9 @@ struct MirrorQueue {
     unsigned long *mine;
     MirrorKnown *known;
     void *known_opaque;
+    RemoteStoreUses *uses;
+    void *uses_opaque;
+    bool learned;
     unsigned retired;
     MirrorRebuild *rebuild;
     bool lacking;
@@ -225,6 +247,9 @@ void mirror_queue_submit(RemoteStoreQueue *queue, RemoteStoreRequest **reqs,
                          size_t nr);
 void mirror_queue_close(RemoteStoreQueue *queue);
 
+/** mirror_queue_is_writing: is a put or discard on its way to a copy? */
+bool mirror_queue_is_writing(const MirrorQueue *q);
+
 /* For the rebuilding, in the queue's thread. */
 
 /**
@@ -244,7 +269,10 @@ void mirror_let_read(MirrorQueue *q, uint64_t page);
 /** mirror_release: a page is free again */
 void mirror_release(MirrorQueue *q, uint64_t page);
 
-/* mirror-pages.c, in the queue's thread */
+/* mirror-pages.c, in the queue's thread unless it says otherwise */
+
+/** mirror_anywhere: the pages of a word that any copy has.  Any thread */
+unsigned long mirror_anywhere(const MirrorRegion *r, size_t word);
 
 /**
  * mirror_best: the copy to read a page from

@@ -5,7 +5,7 @@
  */
 
 #include "qemu/osdep.h"
-#include "mirror.h"
+#include "mirror-handover.h"
 #include "qapi/error.h"
 #include "qapi/qapi-builtin-visit.h"
 #include "qemu/atomic.h"
@@ -13,7 +13,6 @@
 #include "qemu/module.h"
 #include "qom/object_interfaces.h"
 #include "sparse.h"
-#include "store-filter.h"
 
 /* Copies.  Functions whose names end in _locked are called with the lock. */
 
@@ -142,9 +141,9 @@ void mirror_set_torn(RemoteStoreMirror *mirror, MirrorQueue *q, bool torn)
 
 /* Regions */
 
-static size_t hash_size(const RemoteStoreRegion *region)
+static size_t hash_size(const MirrorRegion *r)
 {
-    return region->nr_pages * sizeof(uint64_t);
+    return r->nr_pages * sizeof(uint64_t);
 }
 
 static void mirror_detach(RemoteStoreRegion *region)
@@ -153,12 +152,12 @@ static void mirror_detach(RemoteStoreRegion *region)
 
     for (unsigned i = 0; i < r->mirror->nr; i++) {
         if (!r->mirror->internal) {
-            remote_store_detach(r->parts[i]);
+            filter_detach_part(region, r->parts[i]);
         }
-        sparse_free(r->current[i], mirror_bitmap_size(region->nr_pages));
-        sparse_free(r->held[i], mirror_bitmap_size(region->nr_pages));
+        sparse_free(r->current[i], mirror_bitmap_size(r->nr_pages));
+        sparse_free(r->held[i], mirror_bitmap_size(r->nr_pages));
     }
-    sparse_free(r->hash, hash_size(region));
+    sparse_free(r->hash, hash_size(r));
     g_free(r);
 }
 
@@ -167,11 +166,11 @@ static bool make_tables(RemoteStoreRegion *region, Error **errp)
     MirrorRegion *r = region->opaque;
     bool made;
 
-    r->hash = sparse_new(hash_size(region));
+    r->hash = sparse_new(hash_size(r));
     made = r->hash;
     for (unsigned i = 0; i < r->mirror->nr; i++) {
-        r->current[i] = sparse_new(mirror_bitmap_size(region->nr_pages));
-        r->held[i] = sparse_new(mirror_bitmap_size(region->nr_pages));
+        r->current[i] = sparse_new(mirror_bitmap_size(r->nr_pages));
+        r->held[i] = sparse_new(mirror_bitmap_size(r->nr_pages));
         made &= r->current[i] && r->held[i];
     }
     if (!made) {
@@ -184,20 +183,25 @@ static bool make_tables(RemoteStoreRegion *region, Error **errp)
 static bool attach_parts(RemoteStoreRegion *region, Error **errp)
 {
     MirrorRegion *r = region->opaque;
+    RemoteStoreMirror *mirror = r->mirror;
+    FilterState state;
 
-    if (r->mirror->internal) {
-        memcpy(r->parts, r->mirror->given, sizeof(r->parts));
+    if (mirror->internal) {
+        memcpy(r->parts, mirror->given, sizeof(r->parts));
         return true;
     }
-    for (unsigned i = 0; i < r->mirror->nr; i++) {
-        r->parts[i] = remote_store_attach(r->mirror->stores[i],
-                                          &region->uuid, region->nr_pages,
-                                          errp);
+    if (!filter_begin_load(region, mirror->stores, mirror->nr, &state, errp)) {
+        return false;
+    }
+    for (unsigned i = 0; i < mirror->nr; i++) {
+        r->parts[i] = filter_attach_part(region, mirror->stores[i],
+                                         r->nr_pages, &state, errp);
         if (!r->parts[i]) {
             return false;
         }
     }
-    return true;
+    return filter_end_load(region, &state,
+                           !region->inherited || mirror_load(r, &state), errp);
 }
 
 static bool mirror_attach(RemoteStoreRegion *region, Error **errp)
@@ -206,10 +210,12 @@ static bool mirror_attach(RemoteStoreRegion *region, Error **errp)
 
     region->opaque = r;
     r->mirror = REMOTE_STORE_MIRROR(region->store);
-    r->nr_pages = region->nr_pages;
+    r->nr_pages = region->nr_pages - region->nr_marks;
     if (make_tables(region, errp) && attach_parts(region, errp)) {
         return true;
     }
+    /* What another process has there is not ours to clean up. */
+    region->left = region->inherited;
     mirror_detach(region);
     return false;
 }
@@ -310,8 +316,10 @@ static void mirror_class_init(ObjectClass *oc, void *data)
     rsc->start = mirror_start;
     rsc->capacity = mirror_capacity;
     rsc->attach = mirror_attach;
+    rsc->save = mirror_save;
     rsc->detach = mirror_detach;
     rsc->open = mirror_queue_open;
+    rsc->go_on = mirror_queue_go_on;
     rsc->submit = mirror_queue_submit;
     rsc->close = mirror_queue_close;
 

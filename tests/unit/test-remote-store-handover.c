@@ -1,22 +1,29 @@
 /*
- * Unit tests: a pool whose pages are handed over
+ * Unit tests: a pool and a mirror whose pages are handed over
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
+#include "qemu/atomic.h"
 #include "qemu/main-loop.h"
 #include "remote-store-harness.h"
 #include "shared-store.h"
 
 #define STRIPE "remote-store-stripe"
+#define MIRROR "remote-store-mirror"
 
 #define NR_SHARED 3
 #define PAGES 1000
 
 /* Their number differs from side to side, and so does whose a page is. */
 #define MAX_QUEUES 3
+
+/* For what a round of rebuilding brings, on a machine that is busy. */
+#define PATIENT_MS 60000
+/* Longer than it takes the rebuilding to begin. */
+#define ROUND_US (1000 * 1000)
 
 typedef struct Side Side;
 
@@ -310,6 +317,216 @@ static void test_first_has_marks(Fixture *f, gconstpointer type)
     }
 }
 
+/* Mirrors */
+
+static void set_fails(Fixture *f, unsigned copy, bool fails)
+{
+    qatomic_set(&f->shared[copy]->fails, fails);
+}
+
+static RemoteStoreStatus status_of(RemoteStore *store)
+{
+    RemoteStoreInfo *info = remote_store_query(store);
+    RemoteStoreStatus status = info->status;
+
+    qapi_free_RemoteStoreInfo(info);
+    return status;
+}
+
+static void wait_connected(RemoteStore *store)
+{
+    int64_t end = g_get_monotonic_time() + PATIENT_MS * 1000ll;
+
+    while (status_of(store) != REMOTE_STORE_STATUS_CONNECTED) {
+        g_assert_cmpint(g_get_monotonic_time(), <, end);
+        g_usleep(10000);
+    }
+}
+
+/* If this fails, a copy is forgotten when it is handed over. */
+static void test_copies(Fixture *f, gconstpointer type)
+{
+    put_all(&f->from, 1);
+    hand_over(f);
+    g_assert_cmpint(status_of(f->to.store), ==, REMOTE_STORE_STATUS_CONNECTED);
+    for (int i = 0; i < NR_SHARED; i++) {
+        for (int k = 0; k < NR_SHARED; k++) {
+            set_fails(f, k, k != i);
+        }
+        get_all(&f->to, 1);
+    }
+    for (int i = 0; i < NR_SHARED; i++) {
+        set_fails(f, i, false);
+    }
+}
+
+/*
+ * If this fails, both sides may run: each has written to a copy that the other
+ * one does not see.
+ */
+static void test_voters(Fixture *f, gconstpointer type)
+{
+    put_all(&f->from, 1);
+    hand_over(f);
+    for (int i = 0; i < NR_SHARED; i++) {
+        set_fails(f, i, true);
+        g_assert_cmpint(put_mark(&f->to, 1, 2), ==, REMOTE_STORE_FAILED);
+        g_assert_cmpint(put_mark(&f->from, 0, 2), ==, REMOTE_STORE_FAILED);
+        /* What a whole copy says is true. */
+        g_assert_cmpint(get_mark(&f->from, 1, 2), ==, REMOTE_STORE_OK);
+        g_assert_cmpint(get_mark(&f->to, 0, 2), ==, REMOTE_STORE_OK);
+        set_fails(f, i, false);
+    }
+    g_assert_cmpint(put_mark(&f->to, 1, 3), ==, REMOTE_STORE_OK);
+    g_assert_cmpint(get_mark(&f->from, 1, 3), ==, REMOTE_STORE_OK);
+}
+
+/* If this fails, something is written that the other side does not know of. */
+static void assert_quiet(Fixture *f)
+{
+    uint64_t writes[NR_SHARED];
+
+    for (int i = 0; i < NR_SHARED; i++) {
+        writes[i] = shared_store_writes(f->shared[i]);
+    }
+    g_usleep(ROUND_US);
+    for (int i = 0; i < NR_SHARED; i++) {
+        g_assert_cmpuint(shared_store_writes(f->shared[i]), ==, writes[i]);
+    }
+}
+
+static void assert_all_there(const Side *side, Fixture *f, unsigned copy,
+                             uint32_t version)
+{
+    for (unsigned i = 0; i < NR_SHARED; i++) {
+        set_fails(f, i, i != copy);
+    }
+    get_all(side, version);
+}
+
+/*
+ * If this fails, a mirror with a dead copy cannot go elsewhere; or it never
+ * becomes whole again there; or the copy has a say although it knows nothing.
+ */
+static void test_dead_copy(Fixture *f, gconstpointer type)
+{
+    put_all(&f->from, 1);
+    set_fails(f, 2, true);
+    hand_over(f);
+    g_assert_cmpint(status_of(f->to.store), ==, REMOTE_STORE_STATUS_DEGRADED);
+    g_assert_cmpint(put_mark(&f->to, 1, 2), ==, REMOTE_STORE_OK);
+    set_fails(f, 2, false);
+    g_assert_cmpint(put_mark(&f->to, 1, 3), ==, REMOTE_STORE_OK);
+    assert_quiet(f);
+    g_assert_false(shared_store_has(f->shared[2], PAGES + 1));
+    /* That it has something is no reason to believe it. */
+    get_all(&f->to, 1);
+    side_go_on(&f->to);
+    wait_connected(f->to.store);
+    assert_all_there(&f->to, f, 2, 1);
+}
+
+/* If this fails, the source writes to pages that are not its own any more. */
+static void test_rebuilding(Fixture *f, gconstpointer type)
+{
+    set_fails(f, 0, true);
+    put_all(&f->from, 1);
+    set_fails(f, 0, false);
+    hand_over(f);
+    assert_quiet(f);
+    /* The destination has died; the source goes on where it was. */
+    side_close(&f->to);
+    assert_quiet(f);
+    side_go_on(&f->from);
+    wait_connected(f->from.store);
+    assert_all_there(&f->from, f, 0, 1);
+}
+
+/* If this fails, nobody is left to say whose the pages are. */
+static void test_none_whole(Fixture *f, gconstpointer type)
+{
+    Error *err = NULL;
+
+    put_all(&f->from, 1);
+    for (int i = 0; i < NR_SHARED - 1; i++) {
+        set_fails(f, i, true);
+        g_assert_cmpint(do_put(queue_of(&f->from, i), i, 2, false), ==,
+                        REMOTE_STORE_OK);
+        set_fails(f, i, false);
+    }
+    shared_store_lose(f->shared[NR_SHARED - 1], PAGES - 1);
+    g_assert_cmpint(do_get(queue_of(&f->from, PAGES - 1), PAGES - 1, 1), ==,
+                    REMOTE_STORE_OK);
+    g_assert_false(remote_store_check_save(f->from.region, NULL));
+    offer(f);
+    g_assert_null(remote_store_save(f->from.region, &err));
+    g_assert_nonnull(strstr(error_get_pretty(err), "no copy is sure"));
+    error_free(err);
+    /* It did not come to rest for ever. */
+    wait_connected(f->from.store);
+    hand_over(f);
+    g_assert_cmpint(do_get(queue_of(&f->to, 1), 1, 2), ==, REMOTE_STORE_OK);
+}
+
+/*
+ * If this fails, a mark that was given up spoils a later offer: the copy had
+ * it all along.
+ */
+static void test_spoiled(Fixture *f, gconstpointer type)
+{
+    put_all(&f->from, 1);
+    hand_over(f);
+    set_fails(f, 0, true);
+    g_assert_cmpint(put_mark(&f->from, 0, 2), ==, REMOTE_STORE_FAILED);
+    set_fails(f, 0, false);
+    side_close(&f->to);
+    side_go_on(&f->from);
+    wait_connected(f->from.store);
+    hand_over(f);
+    /* It is not asked any more. */
+    set_fails(f, 0, true);
+    g_assert_cmpint(put_mark(&f->to, 1, 3), ==, REMOTE_STORE_OK);
+    g_assert_cmpint(get_mark(&f->from, 1, 3), ==, REMOTE_STORE_OK);
+    set_fails(f, 0, false);
+}
+
+/*
+ * If this fails, a mirror below a pool does not find out which of its pages are
+ * a queue's, and is never whole again.
+ */
+static void test_below_pool(Fixture *f, gconstpointer type)
+{
+    static const char both[] = "{'stores':['mirror0','shared2']}";
+    RemoteStore *mirror = store_new(MIRROR, "mirror0",
+                                    "{'stores':['shared0','shared1']}");
+    g_autoptr(GByteArray) state = NULL;
+
+    side_close(&f->from);
+    f->from.store = store_new(STRIPE, "from", both);
+    f->from.region = region_new(f->from.store, PAGES);
+    side_open(&f->from, 2);
+    set_fails(f, 1, true);
+    put_all(&f->from, 1);
+    offer(f);
+    state = remote_store_save(f->from.region, &error_abort);
+    f->to.store = store_new(STRIPE, "to", both);
+    f->to.region = inherit(f, f->to.store, state->data, state->len,
+                           &error_abort);
+    side_open(&f->to, 3);
+    f->from.region->left = true;
+    side_close(&f->from);
+    set_fails(f, 1, false);
+    side_go_on(&f->to);
+    wait_connected(mirror);
+    set_fails(f, 0, true);
+    get_all(&f->to, 1);
+    side_close(&f->to);
+    store_delete(mirror);
+    /* For teardown(). */
+    f->from.store = store_new(STRIPE, "from", all);
+    f->from.region = region_new(f->from.store, PAGES);
+}
+
 typedef struct Test {
     const char *name;
     void (*fn)(Fixture *f, gconstpointer type);
@@ -341,9 +558,22 @@ int main(int argc, char **argv)
         { "first-has-marks", test_first_has_marks },
         { }
     };
+    static const Test mirrors[] = {
+        { "copies", test_copies },
+        { "voters", test_voters },
+        { "dead-copy", test_dead_copy },
+        { "rebuilding", test_rebuilding },
+        { "none-whole", test_none_whole },
+        { "spoiled", test_spoiled },
+        { "below-pool", test_below_pool },
+        { }
+    };
+
     store_test_init(&argc, &argv);
     shared_store_register();
     add_tests(STRIPE, both);
     add_tests(STRIPE, stripes);
+    add_tests(MIRROR, both);
+    add_tests(MIRROR, mirrors);
     return g_test_run();
 }

@@ -12,7 +12,8 @@ import time
 from lib import MIB, STEP_SECONDS, Failure, require
 from migration import guest
 from migration.journey import Journey
-from migration.sides import ORDINARY, REMOTE, OnBlock, OnMemcached, Ram
+from migration.sides import (ORDINARY, REMOTE, OnBlock, OnMemcached, OnMirror,
+                             Ram)
 from migration.trip import (ENDED, FAST, POSTCOPY, Trip, set_capabilities,
                             state, wait_state)
 from migration.wire import Wire
@@ -212,6 +213,32 @@ def store_lost(moments):
                 settle(journey, destination)
 
 
+def mirror_status(machine):
+    """How the store is on which the others stand."""
+    stores = machine.qmp.command('query-remote-stores')
+    return {entry['type']: entry['status']
+            for entry in stores}['remote-store-mirror']
+
+
+def copy_dead(_):
+    """A copy of a mirror is dead when it is handed over: the destination
+    brings it all pages, and can do with that one alone"""
+    with RoughJourney(OnMirror, shared=True) as journey:
+        destination = journey.make_destination()
+        first, second = journey.store.servers
+        second.kill()
+        AT_ONCE.make(journey.machine, destination, journey.address())
+        journey.arrive(destination)
+        require(mirror_status(destination) == 'degraded',
+                'nobody has noticed')
+        second.start()
+        destination.wait_until(
+            lambda _: mirror_status(destination) == 'connected',
+            'a mirror that is whole')
+        first.kill()
+        journey.go_on(2)
+
+
 def loaded_twice(_):
     """A stream in a file is loaded twice: one guest runs"""
     with Journey(OnMemcached, shared=True) as journey:
@@ -275,4 +302,4 @@ def not_wanted(_):
 
 
 CASES = [refused, not_wanted, cancelled, destination_killed, source_late,
-         source_stays, postcopy_cut, store_lost, loaded_twice]
+         source_stays, postcopy_cut, store_lost, copy_dead, loaded_twice]

@@ -66,6 +66,12 @@ class OnStripe(Ram):
                 'stores': [server.store() for server in self.servers]}
 
 
+class OnMirror(OnStripe):
+    """Two servers, each with all pages."""
+    title = 'mirror on memcached'
+    kind = 'remote-store-mirror'
+
+
 class OnBlock(Ram):
     """Files: one for each side, or one for all if pages are handed over."""
     title = 'block'
@@ -101,7 +107,7 @@ class OnCrypt(OnMemcached):
 STORES = [Ram, OnMemcached, OnBlock]
 
 # What stands on others.
-FILTERS = [OnCrypt, OnStripe]
+FILTERS = [OnCrypt, OnStripe, OnMirror]
 
 
 def make_side(boot, memory, store, number, extra=(), **options):
