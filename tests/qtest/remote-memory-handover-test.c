@@ -26,20 +26,29 @@ static char *in_directory(const char *name)
     return g_build_filename(directory, name, NULL);
 }
 
-/* The file of pages is for both; it must not be in a cache of this host. */
-static QTestState *start(const char *second, const char *extra)
+/* Files of pages are for both; they must not be in a cache of this host. */
+static QTestState *start_on(const char *stores, const char *second,
+                            const char *extra)
 {
     g_autofree char *pages = in_directory("pages");
+    g_autofree char *more = in_directory("more-pages");
 
     return qtest_initf(
         "-nodefaults -machine q35 -m 64M -smp 2 "
         "-blockdev driver=file,node-name=pages,filename=%s,locking=off,"
         "cache.direct=on "
-        "-object remote-store-block,id=s0,node-name=pages "
+        "-blockdev driver=file,node-name=more-pages,filename=%s,locking=off,"
+        "cache.direct=on %s "
         "-object memory-backend-remote,id=ram0,size=32M,cache-size=2M,"
         "store=s0 -object %s,id=ram1,size=32M "
         "-numa node,memdev=ram0,cpus=0 -numa node,memdev=ram1,cpus=1 %s",
-        pages, second, extra);
+        pages, more, stores, second, extra);
+}
+
+static QTestState *start(const char *second, const char *extra)
+{
+    return start_on("-object remote-store-block,id=s0,node-name=pages",
+                    second, extra);
 }
 
 static void wait_migration(QTestState *qts, const char *status)
@@ -86,23 +95,27 @@ static void migrate(QTestState *from, QTestState *to)
     wait_migration(to, "completed");
 }
 
-static void make_directory(void)
+static void make_file(const char *name)
 {
-    g_autofree char *pages = NULL;
-    int fd;
+    g_autofree char *path = in_directory(name);
+    int fd = open(path, O_CREAT | O_RDWR, 0600);
 
-    directory = g_dir_make_tmp("remote-memory-handover-XXXXXX", NULL);
-    g_assert_nonnull(directory);
-    pages = in_directory("pages");
-    fd = open(pages, O_CREAT | O_RDWR, 0600);
     g_assert_cmpint(fd, >=, 0);
     g_assert_cmpint(ftruncate(fd, SIZE + MARKS), ==, 0);
     close(fd);
 }
 
+static void make_directory(void)
+{
+    directory = g_dir_make_tmp("remote-memory-handover-XXXXXX", NULL);
+    g_assert_nonnull(directory);
+    make_file("pages");
+    make_file("more-pages");
+}
+
 static void remove_directory(void)
 {
-    static const char *const names[] = { "pages", "migration" };
+    static const char *const names[] = { "pages", "more-pages", "migration" };
 
     for (int i = 0; i < ARRAY_SIZE(names); i++) {
         g_autofree char *path = in_directory(names[i]);
@@ -222,12 +235,70 @@ static void test_ahead(void)
     remove_directory();
 }
 
+/* What stands on other stores hands over what it knows, and they do so, too. */
+static void test_filters(const char *filter)
+{
+    g_autofree char *stores = g_strdup_printf(
+        "-object remote-store-block,id=b0,node-name=pages "
+        "-object remote-store-block,id=b1,node-name=more-pages "
+        "-object %s,id=f0,stores=b0,stores=b1 "
+        "-object remote-store-crypt,id=s0,store=f0", filter);
+    QTestState *from, *to;
+
+    make_directory();
+    from = start_on(stores, "memory-backend-ram", "");
+    to = start_on(stores, "memory-backend-ram", "-incoming defer");
+    rm_write_pages(from, 0, NR, 1);
+    migrate(from, to);
+    rm_check_pages(to, 0, NR, 1);
+    rm_write_pages(to, 0, NR, 2);
+    qtest_quit(from);
+    rm_check_pages(to, 0, NR, 2);
+    rm_check_sane(to);
+    qtest_quit(to);
+    remove_directory();
+}
+
+static void test_stripe(void)
+{
+    test_filters("remote-store-stripe");
+}
+
+static void test_mirror(void)
+{
+    test_filters("remote-store-mirror");
+}
+
+/* If one of the stores behind cannot, the error has to say which. */
+static void test_cannot(void)
+{
+    QTestState *from;
+
+    make_directory();
+    from = start_on("-object remote-store-block,id=b0,node-name=pages "
+                    "-object remote-store-ram,id=r0 "
+                    "-object remote-store-mirror,id=f0,stores=b0,stores=r0 "
+                    "-object remote-store-crypt,id=s0,store=f0",
+                    "memory-backend-ram", "");
+    set_capability(from, "remote-memory");
+    rm_assert_error(from, "GenericError", "store 'r0'",
+                    qdict_from_jsonf_nofail("{ 'uri': 'unix:none' }"),
+                    "migrate");
+    rm_write_pages(from, 0, NR, 1);
+    rm_check_pages(from, 0, NR, 1);
+    qtest_quit(from);
+    remove_directory();
+}
+
 int main(int argc, char **argv)
 {
     static const RmTest tests[] = {
         { "handover/mixed", test_mixed },
         { "handover/ahead", test_ahead },
         { "handover/gone", test_gone },
+        { "handover/stripe", test_stripe },
+        { "handover/mirror", test_mirror },
+        { "handover/cannot", test_cannot },
         { }
     };
 
