@@ -146,9 +146,12 @@ int64_t pager_settle_dirty(RemotePager *pager, unsigned long *dirty)
 
 bool pager_let_go(RemotePager *pager)
 {
-    if (!ownership_is_taken(pager)) {
+    /* If we have claimed them, the destination may still take its mark back. */
+    if (pager->claimed || !ownership_is_taken(pager)) {
         return false;
     }
+    /* From now on we must not, since there is nothing left to run. */
+    pager->declined = true;
     pager_discard(pager, 0, pager_nr_pages(pager));
     for (unsigned i = 0; i < pager->nr_shards; i++) {
         shard_let_go(&pager->shards[i]);
