@@ -29,6 +29,7 @@ LATER = Trip(POSTCOPY, handover=True,
              parameters={'max-postcopy-bandwidth': MIB})
 
 REPEATS = 20
+COPY_REPEATS = 8
 
 # The store is lost for so long at most: in less, requests do not time out.
 LOST_SECONDS = 3
@@ -196,10 +197,10 @@ def revive(machines):
     machines[0].wait_until(done, 'a guest that runs')
 
 
-def store_lost(moments):
-    """The store is lost at any moment: one of both goes on when it is back"""
-    with RoughJourney(OnCutNetwork, shared=True) as journey:
-        for _ in range(REPEATS):
+def lose(journey, moments, repeats):
+    """What is behind the network that fails is lost at any moment."""
+    with journey:
+        for _ in range(repeats):
             with held(journey, AT_ONCE, moments.up_to(STREAM_BYTES)) as (
                     destination, wire):
                 source, network = journey.machine, journey.store.network
@@ -211,6 +212,30 @@ def store_lost(moments):
                 wait_state(source, *ENDED)
                 revive([source, destination])
                 settle(journey, destination)
+
+
+def store_lost(moments):
+    """The store is lost at any moment: one of both goes on when it is back"""
+    lose(RoughJourney(OnCutNetwork, shared=True), moments, REPEATS)
+
+
+class OnCutMirror(OnMirror):
+    """A mirror of a server, and another one by a network that fails."""
+
+    def __init__(self, directory):
+        super().__init__(directory)
+        self.network = self.enter_context(Proxy(self.servers[1].path))
+
+    def store(self, number):
+        first, second = self.servers
+        return {'qom-type': self.kind,
+                'stores': [first.store(), second.store(self.network.server)]}
+
+
+def copy_lost(moments):
+    """A copy of a mirror is lost at any moment: one of both goes on, when it
+    is back at the latest"""
+    lose(RoughJourney(OnCutMirror, shared=True), moments, COPY_REPEATS)
 
 
 def mirror_status(machine):
@@ -302,4 +327,5 @@ def not_wanted(_):
 
 
 CASES = [refused, not_wanted, cancelled, destination_killed, source_late,
-         source_stays, postcopy_cut, store_lost, copy_dead, loaded_twice]
+         source_stays, postcopy_cut, store_lost, copy_lost, copy_dead,
+         loaded_twice]
