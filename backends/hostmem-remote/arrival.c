@@ -15,7 +15,7 @@
 /* Enough that who receives does not wait for a shard that is busy. */
 #define ARRIVALS 64
 
-/* Placed in one go, so that who faults, or asks the store, does not wait long. */
+/* Placed in one go: who faults, or asks the store, does not wait for long. */
 #define PLACE_BATCH 16
 
 /*
