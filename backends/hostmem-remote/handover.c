@@ -71,11 +71,13 @@ static int64_t map_said_ms;
 /* Is the rest sent when the guest runs elsewhere? */
 static bool by_postcopy;
 
-/* A snapshot has to have the pages. */
+/*
+ * Also if there is nothing to hand over, so that the destination knows that.
+ * A snapshot has to have the pages.
+ */
 static bool is_active(void *opaque)
 {
-    return handover_is_wanted() && pagers_any() &&
-           !runstate_check(RUN_STATE_SAVE_VM);
+    return handover_is_wanted() && !runstate_check(RUN_STATE_SAVE_VM);
 }
 
 /* A backend that nothing uses is not migrated. */
@@ -365,6 +367,20 @@ static int save_complete(QEMUFile *f, void *opaque)
 
 /* The destination */
 
+/* Has the source said what it hands over? */
+static bool source_has_begun;
+
+bool remote_memory_may_load(RAMBlock *rb)
+{
+    if (!pagers_find(rb) || !handover_is_wanted() || source_has_begun) {
+        return true;
+    }
+    error_report("the source of the migration does not hand remote memory "
+                 "over: switch the capability remote-memory on there, too, or "
+                 "off here");
+    return false;
+}
+
 /*
  * QEMU's postcopy counts what has come, and asks for all else after a network
  * failure.
@@ -502,6 +518,7 @@ static int load(QEMUFile *f, void *opaque, int version)
                      "switch the capability remote-memory on here, too");
         return -EINVAL;
     }
+    source_has_begun = true;
     while (ok && (record = qemu_get_byte(f)) != RECORD_END) {
         ok = load_record(f, record, &err);
     }

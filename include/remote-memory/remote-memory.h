@@ -109,6 +109,18 @@ bool remote_memory_may_run(void);
 bool remote_memory_is_gone(void);
 
 /**
+ * remote_memory_may_load: may the source of a migration send this block?
+ * @rb: the block
+ *
+ * In the main thread, before any of its pages comes.  If the destination
+ * expects a hand-over, and its store may be the source's, it must not begin to
+ * use that as if it were its own.
+ *
+ * Returns: false if the source does not hand anything over; reported.
+ */
+bool remote_memory_may_load(RAMBlock *rb);
+
+/**
  * remote_memory_returns: can the VM go on here after all?
  *
  * Without the BQL, in the migration thread, when a postcopy has failed.  If

@@ -51,7 +51,7 @@ static QTestState *start(const char *second, const char *extra)
                     second, extra);
 }
 
-static void wait_migration(QTestState *qts, const char *status)
+static void wait_status(QTestState *qts, const char *status)
 {
     for (;;) {
         QDict *resp = qtest_qmp(qts, "{ 'execute': 'query-migrate' }");
@@ -59,7 +59,7 @@ static void wait_migration(QTestState *qts, const char *status)
         const char *now = qdict_get_try_str(info, "status");
         bool done = !g_strcmp0(now, status);
 
-        g_assert_cmpstr(now, !=, "failed");
+        g_assert(done || g_strcmp0(now, "failed"));
         qobject_unref(resp);
         if (done) {
             return;
@@ -91,8 +91,8 @@ static void begin_migration(QTestState *from, QTestState *to)
 static void migrate(QTestState *from, QTestState *to)
 {
     begin_migration(from, to);
-    wait_migration(from, "completed");
-    wait_migration(to, "completed");
+    wait_status(from, "completed");
+    wait_status(to, "completed");
 }
 
 static void make_file(const char *name)
@@ -221,8 +221,8 @@ static void test_ahead(void)
     peek(to, NR);
     qtest_qmp_assert_success(from,
                              "{ 'execute': 'migrate-start-postcopy' }");
-    wait_migration(from, "completed");
-    wait_migration(to, "completed");
+    wait_status(from, "completed");
+    wait_status(to, "completed");
     rm_check_pages(to, 0, NR / 4, 1);
     rm_check_pages(to, NR / 4, NR / 2, 2);
     rm_check_pages(to, NR / 4 * 3, NR / 4, 1);
@@ -290,6 +290,33 @@ static void test_cannot(void)
     remove_directory();
 }
 
+/* Who expects a hand-over must not use the source's store as its own. */
+static void test_one_sided(void)
+{
+    g_autofree char *path = NULL, *uri = NULL;
+    QTestState *from, *to;
+
+    make_directory();
+    path = in_directory("migration");
+    uri = g_strdup_printf("unix:%s", path);
+    from = start("memory-backend-ram", "");
+    to = start("memory-backend-ram", "-incoming defer");
+    rm_write_pages(from, 0, NR, 1);
+    set_capability(to, "remote-memory");
+    qtest_qmp_assert_success(to, "{ 'execute': 'migrate-incoming', "
+                             "'arguments': { 'uri': %s, "
+                             "'exit-on-error': false } }", uri);
+    qtest_qmp_assert_success(from, "{ 'execute': 'migrate', "
+                             "'arguments': { 'uri': %s } }", uri);
+    wait_status(to, "failed");
+    g_assert_cmpuint(rm_query_member(to, "written-pages"), ==, 0);
+    wait_status(from, "failed");
+    rm_check_pages(from, 0, NR, 1);
+    qtest_quit(to);
+    qtest_quit(from);
+    remove_directory();
+}
+
 int main(int argc, char **argv)
 {
     static const RmTest tests[] = {
@@ -299,6 +326,7 @@ int main(int argc, char **argv)
         { "handover/stripe", test_stripe },
         { "handover/mirror", test_mirror },
         { "handover/cannot", test_cannot },
+        { "handover/one-sided", test_one_sided },
         { }
     };
 
