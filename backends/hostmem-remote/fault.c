@@ -114,6 +114,13 @@ static FaultAnswer fault_zero(RemoteShard *s, const Waiter *w)
     return FAULT_ANSWERED;
 }
 
+void fault_fill(RemoteShard *s, uint32_t index)
+{
+    const Waiter writer = { .page = index, .write = true };
+
+    fault_zero(s, &writer);
+}
+
 /*
  * Somebody touched a page in standby: it is in use, or was rightly fetched
  * ahead or for a visitor, which says nothing of a second use.  A probe will

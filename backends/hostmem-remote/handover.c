@@ -289,7 +289,7 @@ static int save_iterate(QEMUFile *f, void *opaque)
 
     if (!map_said || now - map_said_ms >= MAP_PERIOD_MS) {
         put_map(f, PAGER_MAP_LOOK);
-    } else {
+    } else if (handed->len) {
         g_usleep(SQUEEZE_POLL_US);
     }
     qemu_put_byte(f, RECORD_END);
@@ -447,6 +447,7 @@ static bool check_pager_match(QEMUFile *f, RemotePager *pager, Error **errp)
  */
 static bool load_begin(QEMUFile *f, RemotePager *pager, Error **errp)
 {
+    pager->fill = !migrate_postcopy_ram();
     return check_pager_match(f, pager, errp) && pager_leave_store(pager, errp);
 }
 

@@ -90,6 +90,8 @@ struct RemotePager {
     /* The migration thread's; see pager-map.h and pager_settle_dirty(). */
     PagerMap *map;          /* while it hands over, or NULL */
     bool settled;
+    /* At a destination: what is sent comes before the VM runs. */
+    bool fill;
     BalanceTransfer transfer;
     QEMUTimer *balance_timer;
     RAMBlockNotifier ram_notifier;

@@ -78,12 +78,6 @@ void pagers_foreach_locked(void (*fn)(RemotePager *pager, void *opaque),
     }
 }
 
-bool pagers_any(void)
-{
-    QEMU_LOCK_GUARD(&pagers_lock);
-    return !QTAILQ_EMPTY(&pagers);
-}
-
 /* Without the lock: @fn may wait for a store, and others need the lock. */
 void pagers_foreach(void (*fn)(RemotePager *pager, void *opaque),
                     void *opaque)

@@ -27,9 +27,6 @@ RemotePager *pagers_find(const RAMBlock *rb);
 /** pagers_block: the other way round; %NULL if there is no such block (yet) */
 RAMBlock *pagers_block(const RemotePager *pager);
 
-/** pagers_any: are there pagers?  Any thread but a pager's */
-bool pagers_any(void);
-
 /**
  * pagers_foreach_locked: do something with every pager, at any time
  * @fn: what to do; it may wait for a pager's thread, but for no store

@@ -206,6 +206,9 @@ static void import_page(RemoteShard *s, uint32_t index,
     } else if (from->stored) {
         sweep_mark(s, index);
     }
+    if (from->place == HANDOVER_SENT && s->pager->fill) {
+        fault_fill(s, index);
+    }
 }
 
 static void import_bh(void *opaque)

@@ -387,6 +387,13 @@ bool shard_sane(const RemoteShard *s);
 void shard_fault(RemoteShard *s, uint32_t index, uint32_t tid, bool write);
 
 /**
+ * fault_fill: put zeros where a ZERO page is, for who is about to write to it
+ *
+ * It is no harm if there is no room: then that will be a fault.
+ */
+void fault_fill(RemoteShard *s, uint32_t index);
+
+/**
  * fault_retry: answer those who wait for room, as far as there is some
  *
  * Returns: whether somebody still waits.
