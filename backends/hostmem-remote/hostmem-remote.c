@@ -8,6 +8,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "devices.h"
 #include "exec/memory.h"
 #include "hostmem-remote.h"
 #include "qapi/error.h"
@@ -172,9 +173,15 @@ static bool start_pager(HostMemoryBackendRemote *m, Error **errp)
     return m->pager;
 }
 
+static bool exclude_devices(HostMemoryBackendRemote *m, Error **errp)
+{
+    m->excludes_devices = remote_devices_exclude(remote_backend_id(m), errp);
+    return m->excludes_devices;
+}
+
 /*
- * VFIO and others that pin all of the guest's memory would make all of it
- * local; they ask whether somebody relies on discarding memory, as we do.
+ * What else pins all of the guest's memory would make all of it local; it asks
+ * whether somebody relies on discarding memory, as we do.
  */
 static bool require_discard(HostMemoryBackendRemote *m, Error **errp)
 {
@@ -197,7 +204,7 @@ static bool remote_backend_alloc(HostMemoryBackend *backend, Error **errp)
 
     if (!check_inherited(m, errp) || !check_sizes(m, errp) ||
         !uffd_page_supported(errp) || !ensure_store(m, errp) ||
-        !require_discard(m, errp)) {
+        !exclude_devices(m, errp) || !require_discard(m, errp)) {
         return false;
     }
     return memory_region_init_ram_flags_nomigrate(
@@ -361,6 +368,9 @@ static void remote_backend_finalize(Object *obj)
     HostMemoryBackendRemote *m = MEMORY_BACKEND_REMOTE(obj);
 
     pager_free(m->pager);
+    if (m->excludes_devices) {
+        remote_devices_allow();
+    }
     if (m->discard_required) {
         ram_block_discard_require(false);
     }

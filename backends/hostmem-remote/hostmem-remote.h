@@ -26,6 +26,7 @@ OBJECT_DECLARE_SIMPLE_TYPE(HostMemoryBackendRemote, MEMORY_BACKEND_REMOTE)
  * @prefetch: property
  * @verify: property
  * @on_error: property
+ * @excludes_devices: remote_devices_exclude() was called
  * @discard_required: ram_block_discard_require() was called
  * @pager: once the memory is allocated
  * @moving: there is a job that changes the store
@@ -45,6 +46,7 @@ struct HostMemoryBackendRemote {
     RemoteMemoryPrefetch prefetch;
     bool verify;
     RemoteMemoryOnError on_error;
+    bool excludes_devices;
     bool discard_required;
     RemotePager *pager;
     bool moving;
