@@ -372,7 +372,9 @@ static bool source_has_begun;
 
 bool remote_memory_may_load(RAMBlock *rb)
 {
-    if (!pagers_find(rb) || !handover_is_wanted() || source_has_begun) {
+    /* A snapshot has all pages, whatever is switched on. */
+    if (!pagers_find(rb) || !handover_is_wanted() || source_has_begun ||
+        !runstate_check(RUN_STATE_INMIGRATE)) {
         return true;
     }
     error_report("the source of the migration does not hand remote memory "
