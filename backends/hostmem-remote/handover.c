@@ -11,8 +11,8 @@
  *
  *     save_setup()      which memory          --> load(): leave own namespace
  *     save_iterate()    map, then changes     --> into the page map
- *     save_complete()   freeze, offer, changes
- *                       state of the store    --> enter the source's namespace
+ *     save_complete()   freeze, changes
+ *                       offer, store's state  --> enter the source's namespace
  *     (RAM)             pages that are sent   --> placed, and kept local
  *     (devices)
  *                                             --> remote_memory_may_run():
@@ -42,14 +42,14 @@
 #define SECTION_VERSION 1
 
 /*
- * Each part of the section is some of these, and the end.  Those in between
- * begin with the name of the memory that they are about.
+ * Each part of the section is some of these, and the end.  Those that are about
+ * one backend's memory begin with its name.
  */
 #define RECORD_END 0
 #define RECORD_BEGIN 1      /* what it is: the same has to be there */
 #define RECORD_MAP 2        /* what there is to say of some of its pages */
 #define RECORD_STORE 3      /* where they are; nothing comes after it */
-#define RECORD_POSTCOPY 4   /* of none: the guest runs before RAM has come */
+#define RECORD_POSTCOPY 4   /* the guest is to run before RAM has come */
 
 /* While the guest runs, what has changed is said no more often than that. */
 #define MAP_PERIOD_MS 20
