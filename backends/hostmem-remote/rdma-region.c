@@ -290,8 +290,7 @@ static bool region_load(RemoteStoreRegion *region, Error **errp)
     SavedRegion saved;
 
     if (state->len != sizeof(saved) + present_size(r)) {
-        error_setg(errp, "store '%s': what the source of the migration says "
-                   "of it makes no sense", remote_store_id(region->store));
+        remote_store_bad_state(region, errp);
         return false;
     }
     memcpy(&saved, state->data, sizeof(saved));

@@ -144,8 +144,7 @@ bool filter_end_load(const RemoteStoreRegion *region,
                      const FilterState *state, bool sane, Error **errp)
 {
     if (!sane || state->size) {
-        error_setg(errp, "store '%s': what the source of the migration says "
-                   "of it makes no sense", remote_store_id(region->store));
+        remote_store_bad_state(region, errp);
         return false;
     }
     return true;

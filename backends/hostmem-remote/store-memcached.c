@@ -116,8 +116,7 @@ static bool region_load(RemoteStoreRegion *region, Error **errp)
     if (size > state->len ||
         !mc_generations_load(r->generations, state->data + size,
                              state->len - size)) {
-        error_setg(errp, "store '%s': what the source of the migration says "
-                   "of it makes no sense", remote_store_id(region->store));
+        remote_store_bad_state(region, errp);
         return false;
     }
     if (strcmp(ours, theirs)) {

@@ -141,6 +141,12 @@ GByteArray *remote_store_save(RemoteStoreRegion *region, Error **errp)
     return g_steal_pointer(&state);
 }
 
+void remote_store_bad_state(const RemoteStoreRegion *region, Error **errp)
+{
+    error_setg(errp, "store '%s': what the source of the migration says of it "
+               "makes no sense", remote_store_id(region->store));
+}
+
 void remote_store_go_on(RemoteStoreQueue *queue, RemoteStoreUses *uses,
                         void *opaque)
 {

@@ -463,6 +463,13 @@ static inline void remote_store_take_requests(RemoteStoreRequestList *list,
 }
 
 /**
+ * remote_store_bad_state: what was inherited cannot be what was saved
+ * @region: the region that is being attached
+ * @errp: set
+ */
+void remote_store_bad_state(const RemoteStoreRegion *region, Error **errp);
+
+/**
  * remote_store_alloc: memory for what a driver writes for each request
  * @size: in bytes
  *
