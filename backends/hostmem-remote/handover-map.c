@@ -25,7 +25,6 @@
 #define STORED_SHIFT 61
 
 #define RUN_HEAD 16
-#define RUN_MOST (RUN_HEAD + PAGER_MAP_PAGES * (sizeof(uint64_t) + 1))
 
 /* Sending */
 
@@ -38,7 +37,7 @@ static bool is_next(const HandoverPage *a, const HandoverPage *b)
 /* One call for all of it: to put each number by itself takes longer. */
 static void put_run(QEMUFile *f, const HandoverPage *pages, uint64_t nr)
 {
-    g_autofree uint8_t *run = g_malloc(RUN_MOST);
+    g_autofree uint8_t *run = g_malloc(RUN_HEAD + nr * (sizeof(uint64_t) + 1));
     uint8_t *end = run + RUN_HEAD;
 
     stq_be_p(run, pages->page);
@@ -109,9 +108,9 @@ static bool get_head(QEMUFile *f, const RemotePager *pager, HandoverPage *page,
 static bool get_run(QEMUFile *f, HandoverPage run, HandoverPage *pages,
                     uint64_t nr)
 {
-    g_autofree uint8_t *said = g_malloc(RUN_MOST);
     size_t hashes = run.stored ? nr * sizeof(uint64_t) : 0;
     size_t ages = run.place == HANDOVER_STORE ? nr : 0;
+    g_autofree uint8_t *said = g_malloc(hashes + ages);
 
     if (qemu_get_buffer(f, said, hashes + ages) != hashes + ages) {
         return false;
