@@ -296,17 +296,23 @@ static int save_iterate(QEMUFile *f, void *opaque)
     return 1;
 }
 
+static RemotePager *find_handed(const RAMBlock *rb)
+{
+    RemotePager *pager = pagers_find(rb);
+
+    return pager && pager->map ? pager : NULL;
+}
+
 uint64_t remote_memory_settle_dirty(RAMBlock *rb)
 {
-    return remote_memory_hands_over(rb)
-           ? pager_settle_dirty(pagers_find(rb), rb->bmap) : 0;
+    RemotePager *pager = find_handed(rb);
+
+    return pager ? pager_settle_dirty(pager, rb->bmap) : 0;
 }
 
 bool remote_memory_hands_over(RAMBlock *rb)
 {
-    RemotePager *pager = pagers_find(rb);
-
-    return pager && pager->map;
+    return find_handed(rb);
 }
 
 /* The source, when the VM has stopped, or is about to be */
