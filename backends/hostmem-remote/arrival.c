@@ -260,7 +260,7 @@ bool arrival_expect(RemoteShard *s, uint32_t index)
         return true;
     }
     if (state != PAGE_ZERO) {
-        discard_range(s, index, 1);
+        discard_one(s, index);
     }
     shard_move(s, index, PAGE_SOURCE);
     return true;

@@ -38,18 +38,38 @@ static void discard_page(RemoteShard *s, uint32_t index)
     shard_count(&s->stats.discarded, 1);
 }
 
-int discard_range(RemoteShard *s, uint32_t first, uint32_t nr)
+/*
+ * Forget pages from @first on, until it is enough for one go.  Pages that were
+ * never touched, or all given back before, do not count.  Returns: how many.
+ */
+static uint32_t discard_some(RemoteShard *s, uint32_t first, uint32_t nr)
+{
+    uint32_t done = 0, looked_at = 0;
+
+    while (done < nr) {
+        uint32_t zeros = page_map_zeros(&s->map, first + done, nr - done);
+
+        if (zeros) {
+            done += zeros;
+        } else if (looked_at++ < DISCARD_MAX_PAGES) {
+            discard_page(s, first + done++);
+        } else {
+            break;
+        }
+    }
+    return done;
+}
+
+int discard_range(RemoteShard *s, uint32_t first, uint32_t *nr)
 {
     int ret = 0;
 
-    for (uint32_t i = 0; i < nr; i++) {
-        discard_page(s, first + i);
-    }
+    *nr = discard_some(s, first, *nr);
     /*
      * In this thread, so that map and memory agree: a page that is touched
      * now faults, and its event is read after this.
      */
-    if (madvise(shard_host(s, first), (size_t)nr * REMOTE_STORE_PAGE_SIZE,
+    if (madvise(shard_host(s, first), (size_t)*nr * REMOTE_STORE_PAGE_SIZE,
                 MADV_DONTNEED)) {
         ret = -errno;
     }

@@ -15,6 +15,7 @@
 
 QEMU_BUILD_BUG_ON(sizeof(Page) != 20);
 QEMU_BUILD_BUG_ON(PAGE_ZERO != 0);
+QEMU_BUILD_BUG_ON(PAGE_MAP_CHUNK > UINT16_MAX);
 
 /* Flags that say on which list a RESIDENT page is; it has at most one. */
 #define LIST_FLAGS (PAGE_PROTECTED | PAGE_VISITED)
@@ -33,6 +34,11 @@ static const unsigned ways[PAGE_STATES] = {
     [PAGE_SOURCE]   = WAY(PAGE_RESIDENT) | WAY(PAGE_ZERO),
 };
 
+static size_t used_size(const PageMap *map)
+{
+    return DIV_ROUND_UP(map->nr, PAGE_MAP_CHUNK) * sizeof(*map->used);
+}
+
 bool page_map_init(PageMap *map, uint32_t nr)
 {
     assert(nr < PAGE_NONE);
@@ -44,18 +50,23 @@ bool page_map_init(PageMap *map, uint32_t nr)
         .protected = { .oldest = PAGE_NONE, .youngest = PAGE_NONE },
         .visited = { .oldest = PAGE_NONE, .youngest = PAGE_NONE },
     };
-    return map->pages;
+    if (map->pages) {
+        map->used = sparse_new(used_size(map));
+    }
+    return map->used;
 }
 
 void page_map_destroy(PageMap *map)
 {
     sparse_free(map->pages, map->nr * sizeof(Page));
+    sparse_free(map->used, used_size(map));
     map->pages = NULL;
+    map->used = NULL;
 }
 
 uint64_t page_map_footprint(const PageMap *map)
 {
-    return map->nr * sizeof(Page);
+    return map->nr * sizeof(Page) + used_size(map);
 }
 
 static PageList *list_of(PageMap *map, const Page *page)
@@ -128,8 +139,20 @@ void page_map_move(PageMap *map, uint32_t index, PageState to)
         list_insert(map, index, PAGE_NONE);
     }
     page->state = to;
+    map->used[index / PAGE_MAP_CHUNK] += (to != PAGE_ZERO) -
+                                         (from != PAGE_ZERO);
     count_add(map, from, -1);
     count_add(map, to, 1);
+}
+
+uint32_t page_map_zeros(const PageMap *map, uint32_t index, uint32_t max)
+{
+    uint64_t next = index, end = (uint64_t)index + max;
+
+    while (next < end && !map->used[next / PAGE_MAP_CHUNK]) {
+        next = QEMU_ALIGN_DOWN(next, PAGE_MAP_CHUNK) + PAGE_MAP_CHUNK;
+    }
+    return MIN(next, end) - index;
 }
 
 void page_map_rotate(PageMap *map, uint32_t index)
@@ -212,15 +235,29 @@ static bool list_sane(const PageMap *map, const PageList *list, unsigned flag)
     return prev == list->youngest && n == list->nr;
 }
 
-bool page_map_sane(const PageMap *map)
+/* Add up the states of a chunk's pages. */
+static bool chunk_sane(const PageMap *map, uint32_t first, uint64_t *count)
 {
-    uint64_t count[PAGE_STATES] = { 0 };
+    uint32_t nr = MIN(map->nr - first, PAGE_MAP_CHUNK), used = 0;
 
-    for (uint32_t i = 0; i < map->nr; i++) {
+    for (uint32_t i = first; i < first + nr; i++) {
         if (!page_sane(&map->pages[i])) {
             return false;
         }
         count[map->pages[i].state]++;
+        used += map->pages[i].state != PAGE_ZERO;
+    }
+    return used == map->used[first / PAGE_MAP_CHUNK];
+}
+
+bool page_map_sane(const PageMap *map)
+{
+    uint64_t count[PAGE_STATES] = { 0 };
+
+    for (uint64_t i = 0; i < map->nr; i += PAGE_MAP_CHUNK) {
+        if (!chunk_sane(map, i, count)) {
+            return false;
+        }
     }
     return !memcmp(count, map->count, sizeof(count)) &&
            list_sane(map, &map->probation, 0) &&

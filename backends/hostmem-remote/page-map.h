@@ -82,6 +82,9 @@
 /** PAGE_NONE: no page: the end of a list */
 #define PAGE_NONE UINT32_MAX
 
+/** PAGE_MAP_CHUNK: pages of which is known together whether all are ZERO */
+#define PAGE_MAP_CHUNK 512
+
 typedef enum PageState {
     PAGE_ZERO,          /* all zeros in memory: a new map is a map of these */
     PAGE_RESIDENT,
@@ -147,6 +150,7 @@ typedef struct PageList {
 /**
  * struct PageMap - all pages of a shard, by index within the shard
  * @pages: the entries; memory is populated as it is touched
+ * @used: pages of each chunk that are not ZERO; likewise
  * @nr: how many
  * @count: pages in each state
  * @probation: RESIDENT pages without either of these flags
@@ -155,6 +159,7 @@ typedef struct PageList {
  */
 typedef struct PageMap {
     Page *pages;
+    uint16_t *used;
     uint32_t nr;
     uint64_t count[PAGE_STATES];
     PageList probation;
@@ -194,6 +199,17 @@ static inline Page *page_map_get(PageMap *map, uint32_t index)
  * page that becomes RESIDENT is the youngest of the one that its flags say.
  */
 void page_map_move(PageMap *map, uint32_t index, PageState to);
+
+/**
+ * page_map_zeros: how many pages need not be looked at, since all are ZERO
+ * @map: the map
+ * @index: the first
+ * @max: count no more than these
+ *
+ * By whole chunks, so that the entries of pages that were never touched stay
+ * unpopulated.  Returns: 0 if there is another page in the chunk of @index.
+ */
+uint32_t page_map_zeros(const PageMap *map, uint32_t index, uint32_t max);
 
 /** page_map_rotate: make a RESIDENT page the youngest of its list */
 void page_map_rotate(PageMap *map, uint32_t index);

@@ -355,7 +355,7 @@ static void discard_shard(void *opaque)
 {
     PagerDiscard *discard = opaque;
 
-    discard->ret = discard_range(discard->shard, discard->first, discard->nr);
+    discard->ret = discard_range(discard->shard, discard->first, &discard->nr);
 }
 
 int pager_discard(RemotePager *pager, uint64_t first, uint64_t nr)
@@ -364,8 +364,7 @@ int pager_discard(RemotePager *pager, uint64_t first, uint64_t nr)
 
     while (nr && !ret) {
         PagerDiscard discard = {
-            .nr = MIN(MIN(nr, pager_stripe_left(pager, first)),
-                      DISCARD_MAX_PAGES),
+            .nr = MIN(nr, pager_stripe_left(pager, first)),
         };
 
         discard.shard = pager_shard_of(pager, first, &discard.first);

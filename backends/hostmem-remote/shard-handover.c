@@ -184,7 +184,7 @@ static void forget_page(RemoteShard *s, uint32_t index)
     if (page->state == PAGE_REMOTE) {
         shard_move(s, index, PAGE_ZERO);
     } else if (page->state != PAGE_ZERO) {
-        discard_range(s, index, 1);
+        discard_one(s, index);
     }
     s->adopted -= page_has(page, PAGE_STORED);
     page->flags = 0;

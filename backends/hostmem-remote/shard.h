@@ -532,11 +532,20 @@ bool sweep_run(RemoteShard *s);
  * discard_range: the guest gave pages back
  * @s: the shard
  * @first: index of the first page
- * @nr: number of pages, within a stripe
+ * @nr: number of pages, within a stripe; changed to how many of them are done:
+ *     no more than DISCARD_MAX_PAGES beside those where there was nothing
  *
  * Returns: 0 or a negative errno.
  */
-int discard_range(RemoteShard *s, uint32_t first, uint32_t nr);
+int discard_range(RemoteShard *s, uint32_t first, uint32_t *nr);
+
+/** discard_one: the same for one page */
+static inline int discard_one(RemoteShard *s, uint32_t index)
+{
+    uint32_t nr = 1;
+
+    return discard_range(s, index, &nr);
+}
 
 /* shard-move.c */
 
