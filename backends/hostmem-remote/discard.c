@@ -16,8 +16,11 @@ static void discard_page(RemoteShard *s, uint32_t index)
     switch (page->state) {
     case PAGE_FETCHING:
         /* The request cannot be called back: see fetch_void(). */
-        page->flags |= PAGE_GIVEN_BACK;
-        shard_changed(s, index);
+        if (!page_has(page, PAGE_GIVEN_BACK)) {
+            page->flags |= PAGE_GIVEN_BACK;
+            shard_changed(s, index);
+            shard_count(&s->stats.discarded, 1);
+        }
         return;
     case PAGE_STANDBY:
         if (s->standby.slots[page->slot].state != SLOT_BUSY) {
