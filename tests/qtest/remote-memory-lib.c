@@ -50,6 +50,15 @@ uint64_t rm_query_member(QTestState *qts, const char *member)
     return value;
 }
 
+uint64_t rm_store_pages(QTestState *qts, const char *id)
+{
+    QDict *info = query_one(qts, "query-remote-stores", id);
+    uint64_t pages = qdict_get_int(info, "pages");
+
+    qobject_unref(info);
+    return pages;
+}
+
 void rm_set_cache_size(QTestState *qts, uint64_t size)
 {
     qtest_qmp_assert_success(qts, "{ 'execute': "

@@ -41,6 +41,9 @@ QDict *rm_query(QTestState *qts, const char *id);
 /** rm_query_member: a figure of what it says of "ram0" */
 uint64_t rm_query_member(QTestState *qts, const char *member);
 
+/** rm_store_pages: how many pages a store has, as it says itself */
+uint64_t rm_store_pages(QTestState *qts, const char *id);
+
 /** rm_set_cache_size: of "ram0"; returns at once */
 void rm_set_cache_size(QTestState *qts, uint64_t size);
 
