@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 
-from lib import Skip, reap, require, spawn
+from lib import Failure, Skip, reap, require, spawn
 
 # One chunk holds a page, its key and memcached's header, so that a page takes
 # little more than a page: the smallest slab class begins at this size.
@@ -62,6 +62,17 @@ class Memcached:
             sock.connect(str(self.path))
             sock.sendall(line.encode() + b'\r\n')
             return sock.makefile('rb').readline().decode().strip()
+
+    def items(self):
+        """How many it holds."""
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(60)
+            sock.connect(str(self.path))
+            sock.sendall(b'stats\r\n')
+            for line in sock.makefile('r'):
+                if line.startswith('STAT curr_items '):
+                    return int(line.split()[2])
+        raise Failure('memcached does not say how many items it has')
 
     def enlarge(self, mebibytes):
         """Give it more memory while it runs."""
