@@ -189,6 +189,64 @@ static void test_shards(void)
                  RAM0 ",cache-size=32M,store=s0" ON_THREADS);
 }
 
+/* A file of 64 MiB that takes no space; or none, if that cannot be had. */
+static char *sparse_file(void)
+{
+    g_autofree char *path = NULL;
+    int fd = g_file_open_tmp("remote-store-XXXXXX", &path, NULL);
+    bool good;
+
+    g_assert_cmpint(fd, >=, 0);
+    g_assert_cmpint(ftruncate(fd, 64 * MiB), ==, 0);
+    good = !fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+                      PAGE);
+    close(fd);
+    if (!good) {
+        unlink(path);
+    }
+    return good ? g_steal_pointer(&path) : NULL;
+}
+
+static uint64_t space_of(const char *path)
+{
+    struct stat st;
+
+    g_assert_cmpint(stat(path, &st), ==, 0);
+    return st.st_blocks * 512ull;
+}
+
+/* If this fails, a file grows with all that the guest has ever used. */
+static void test_block(void)
+{
+    g_autofree char *path = sparse_file(), *args = NULL;
+    uint64_t space;
+    Guest *g;
+
+    if (!path) {
+        g_test_skip("no holes in files here");
+        return;
+    }
+    args = g_strdup_printf("-blockdev file,node-name=node0,filename=%s,"
+                           "discard=unmap "
+                           "-object remote-store-block,id=s0,node-name=node0 "
+                           RAM0 ",cache-size=32M,store=s0", path);
+    g = guest_start(args);
+    rm_write_pages(g->qts, 0, NR, 1);
+    run_job(g->qts, "remote-memory-evacuate");
+    space = space_of(path);
+    g_assert_cmpuint(space, >=, NR / 2 * PAGE);
+    give_back(g, 0, NR);
+    wait_store_empty(g);
+    /* A discard counts from when it begins. */
+    while (space_of(path) > space / 8) {
+        g_usleep(10000);
+    }
+    rm_set_cache_size(g->qts, 32 * MiB);
+    check_given_back(g, 0, NR);
+    guest_quit(g);
+    unlink(path);
+}
+
 /* If this fails, what is left beside it is lost or keeps it from going. */
 static void test_some(void)
 {
@@ -319,6 +377,7 @@ int main(int argc, char **argv)
         { "discard/remote", test_remote },
         { "discard/compressed", test_compressed },
         { "discard/shards", test_shards },
+        { "discard/block", test_block },
         { "discard/some", test_some },
         { "discard/put-in-flight", test_put_in_flight },
         { "discard/fetch-in-flight", test_fetch_in_flight },
