@@ -8,6 +8,13 @@
 #include "shard.h"
 #include <sys/mman.h>
 
+/*
+ * Pages that are given back in one go, so that faults wait half a millisecond
+ * at most.  One that is mapped counts as several: its memory has to be freed.
+ */
+#define DISCARD_PAGES 4096
+#define DISCARD_MAPPED_COST 4
+
 /* Forget a page wherever it is. */
 static void discard_page(RemoteShard *s, uint32_t index)
 {
@@ -47,14 +54,16 @@ static void discard_page(RemoteShard *s, uint32_t index)
  */
 static uint32_t discard_some(RemoteShard *s, uint32_t first, uint32_t nr)
 {
-    uint32_t done = 0, looked_at = 0;
+    uint32_t done = 0, cost = 0;
 
     while (done < nr) {
         uint32_t zeros = page_map_zeros(&s->map, first + done, nr - done);
 
         if (zeros) {
             done += zeros;
-        } else if (looked_at++ < DISCARD_MAX_PAGES) {
+        } else if (cost < DISCARD_PAGES) {
+            cost += page_map_get(&s->map, first + done)->state == PAGE_RESIDENT
+                    ? DISCARD_MAPPED_COST : 1;
             discard_page(s, first + done++);
         } else {
             break;

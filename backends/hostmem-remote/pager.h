@@ -266,9 +266,6 @@ void pager_balance_stop(RemotePager *pager);
 /** pager_balance_resize: deal a cache of @cache_size to the shards */
 void pager_balance_resize(RemotePager *pager);
 
-/** DISCARD_MAX_PAGES: given back in one go, so that faults do not wait long */
-#define DISCARD_MAX_PAGES 4096
-
 /**
  * pager_discard: drop pages wherever they are
  * @pager: the pager

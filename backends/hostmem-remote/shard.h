@@ -533,7 +533,7 @@ bool sweep_run(RemoteShard *s);
  * @s: the shard
  * @first: index of the first page
  * @nr: number of pages, within a stripe; changed to how many of them are done:
- *     no more than DISCARD_MAX_PAGES beside those where there was nothing
+ *     no more than takes a short time
  *
  * Returns: 0 or a negative errno.
  */
