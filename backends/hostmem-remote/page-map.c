@@ -181,6 +181,17 @@ void page_map_claim(PageMap *map, uint32_t index)
     list_insert(map, index, PAGE_NONE);
 }
 
+void page_map_yield(PageMap *map, uint32_t index)
+{
+    Page *page = page_map_get(map, index);
+
+    assert(page->state == PAGE_RESIDENT);
+    list_unlink(map, index);
+    page->flags &= ~PAGE_HISTORY;
+    page->flags |= PAGE_VISITED;
+    list_insert(map, index, PAGE_NONE);
+}
+
 static bool on_same_list(PageMap *map, uint32_t a, uint32_t b)
 {
     return b < map->nr && map->pages[b].state == PAGE_RESIDENT &&

@@ -65,8 +65,8 @@
  *
  * PAGE_VISITED
  *     Local for threads that only pass through, and for nobody else: see
- *     replacement.h.  RESIDENT, STANDBY or FETCHING, and nothing is known of
- *     the page's use.
+ *     replacement.h.  Or the guest has said that it will not use the page soon.
+ *     RESIDENT, STANDBY or FETCHING, and nothing is known of the page's use.
  *
  * PAGE_PROBE, PAGE_BLOCK
  *     Fetched although nobody asked for it, and put in standby to see whether
@@ -227,6 +227,13 @@ void page_map_expose(PageMap *map, uint32_t index);
 
 /** page_map_claim: a RESIDENT page is PAGE_VISITED no more, but on probation */
 void page_map_claim(PageMap *map, uint32_t index);
+
+/**
+ * page_map_yield: a RESIDENT page will be missed no more than a visited one
+ *
+ * It is the youngest of these, and what was known of its use is forgotten.
+ */
+void page_map_yield(PageMap *map, uint32_t index);
 
 static inline bool page_has(const Page *page, unsigned flag)
 {

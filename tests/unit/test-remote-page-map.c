@@ -211,6 +211,36 @@ static void test_visited(void)
 }
 
 /*
+ * If this fails, a page that the guest needs no more stays, or one that it
+ * needs goes in its place.
+ */
+static void test_yield(void)
+{
+    PageMap map;
+
+    g_assert_true(page_map_init(&map, NR));
+    for (uint32_t i = 0; i < 6; i++) {
+        page_map_get(&map, i)->flags |= i % 2 ? PAGE_PROTECTED |
+                                                PAGE_REFERENCED : 0;
+        make_resident(&map, i);
+    }
+    page_map_yield(&map, 3);
+    page_map_yield(&map, 2);
+    page_map_yield(&map, 3);
+    g_assert_true(page_map_sane(&map));
+    g_assert_cmpuint(map.visited.oldest, ==, 2);
+    g_assert_cmpuint(map.visited.youngest, ==, 3);
+    g_assert_cmpuint(map.probation.nr, ==, 2);
+    g_assert_cmpuint(map.protected.nr, ==, 2);
+    g_assert_false(page_has(page_map_get(&map, 3),
+                            PAGE_PROTECTED | PAGE_REFERENCED));
+    page_map_claim(&map, 3);
+    g_assert_cmpuint(map.probation.youngest, ==, 3);
+    g_assert_true(page_map_sane(&map));
+    page_map_destroy(&map);
+}
+
+/*
  * What was known of a page that the guest gave back says nothing of the one
  * that comes in its place; but that the store has a copy has to be swept.
  */
@@ -333,7 +363,7 @@ static void random_arrival(PageMap *map, uint32_t index)
 /* Where it is on which list. */
 static void random_place(PageMap *map, uint32_t index)
 {
-    switch (g_test_rand_int_range(0, 4)) {
+    switch (g_test_rand_int_range(0, 5)) {
     case 0:
         page_map_rotate(map, index);
         break;
@@ -344,6 +374,9 @@ static void random_place(PageMap *map, uint32_t index)
         if (page_has(page_map_get(map, index), PAGE_VISITED)) {
             page_map_claim(map, index);
         }
+        break;
+    case 3:
+        page_map_yield(map, index);
         break;
     }
 }
@@ -442,6 +475,7 @@ int main(int argc, char **argv)
     g_test_add_func("/remote-memory/page-map/lists", test_lists);
     g_test_add_func("/remote-memory/page-map/expose", test_expose);
     g_test_add_func("/remote-memory/page-map/visited", test_visited);
+    g_test_add_func("/remote-memory/page-map/yield", test_yield);
     g_test_add_func("/remote-memory/page-map/history", test_history);
     g_test_add_func("/remote-memory/page-map/hash", test_hash);
     g_test_add_func("/remote-memory/page-map/forbidden", test_forbidden);
