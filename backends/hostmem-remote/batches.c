@@ -63,6 +63,18 @@ Batch *batch_idle(RemoteShard *s)
     return NULL;
 }
 
+unsigned batches_busy(const RemoteShard *s, BatchKind kind)
+{
+    unsigned busy = 0;
+
+    for (int i = 0; i < BATCHES; i++) {
+        const Batch *batch = &s->batches->batches[i];
+
+        busy += batch->pending && batch->kind == kind;
+    }
+    return busy;
+}
+
 void batch_begin(Batch *batch, BatchKind kind, uint32_t tid)
 {
     batch->nr = 0;

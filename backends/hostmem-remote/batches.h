@@ -31,11 +31,13 @@
  * @BATCH_WINDOW: a stream is on its way to them
  * @BATCH_BLOCK: they are neighbours of a page that was asked for
  * @BATCH_WARM: they were local not long ago; see shard-warm.h
+ * @BATCH_HINT: the guest has said that it will use them; see shard-hints.h
  */
 typedef enum BatchKind {
     BATCH_WINDOW,
     BATCH_BLOCK,
     BATCH_WARM,
+    BATCH_HINT,
 } BatchKind;
 
 /**
@@ -81,6 +83,9 @@ bool batches_wanted(RemoteShard *s, uint32_t index);
 
 /** batch_idle: find one that can be filled, or %NULL */
 Batch *batch_idle(RemoteShard *s);
+
+/** batches_busy: how many of a kind are under way */
+unsigned batches_busy(const RemoteShard *s, BatchKind kind);
 
 /** batch_begin: no page is in it yet */
 void batch_begin(Batch *batch, BatchKind kind, uint32_t tid);

@@ -248,16 +248,11 @@ static void plan_fetch(RemoteShard *s, Batch *batch, Plan *plan,
               plan->probe == page || plan->window.witness == page);
 }
 
-/*
- * Pages of a stream that are in standby are moved back, with as many of the
- * neighbours as follow in both places.  *@runs counts calls of the kernel.
- * Returns: how many pages.
- */
-static uint32_t bring_back(RemoteShard *s, const StreamWindow *window,
-                           uint32_t index, unsigned *runs)
+uint32_t prefetch_bring_back(RemoteShard *s, uint32_t index, uint32_t nr,
+                             unsigned *runs)
 {
     uint32_t slot = s->map.pages[index].slot, n, moved;
-    uint32_t most = window->stride == 1 ? MIN(window->nr, BATCH_PAGES) : 1;
+    uint32_t most = MIN(nr, BATCH_PAGES);
 
     for (n = 0; n < most && index + n < s->map.nr; n++) {
         const Page *page = page_map_get(&s->map, index + n);
@@ -309,7 +304,8 @@ static uint32_t plan_step(RemoteShard *s, Batch *batch, Plan *plan,
         return 1;
     case PAGE_STANDBY:
         return plan->block || plan->visitor
-               ? 1 : bring_back(s, &plan->window, index, runs);
+               ? 1 : prefetch_bring_back(s, index, plan->window.stride == 1
+                                         ? plan->window.nr : 1, runs);
     default:
         return 1;
     }

@@ -47,6 +47,18 @@ void prefetch_no_probe(RemoteShard *s, const Batch *batch, uint64_t page);
 void prefetch_dropped(RemoteShard *s, uint32_t index);
 
 /**
+ * prefetch_bring_back: move pages back that are in standby, to be used soon
+ * @s: the shard
+ * @index: the first, in STANDBY
+ * @nr: how many, at most; those that are neighbours in both places
+ * @runs: counts calls of the kernel
+ *
+ * Returns: how many pages have been seen to, at least 1.
+ */
+uint32_t prefetch_bring_back(RemoteShard *s, uint32_t index, uint32_t nr,
+                             unsigned *runs);
+
+/**
  * prefetch_run: fetch some of what is planned, if there is room
  *
  * Returns: whether to call again soon.

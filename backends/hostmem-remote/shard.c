@@ -15,6 +15,7 @@
 #include "qemu/memalign.h"
 #include "qemu/userfaultfd.h"
 #include "recovery.h"
+#include "shard-hints.h"
 #include "shard-warm.h"
 #include "sparse.h"
 #include "trace.h"
@@ -53,18 +54,22 @@ static uint32_t shard_page_at(const RemoteShard *s, uint64_t addr)
     return index;
 }
 
-/* The last stripe may be a short one. */
-uint64_t shard_nr_pages(const RemoteShard *s)
+uint64_t shard_pages_below(const RemoteShard *s, uint64_t page)
 {
     const RemotePager *pager = s->pager;
     uint64_t stripe = 1ull << pager->stripe_shift;
-    uint64_t pages = pager->size / REMOTE_STORE_PAGE_SIZE;
-    uint64_t full = pages / stripe;
+    uint64_t full = page / stripe;
     uint64_t mine = full / pager->nr_shards +
                     (s->index < full % pager->nr_shards);
 
     return mine * stripe +
-           (full % pager->nr_shards == s->index ? pages % stripe : 0);
+           (full % pager->nr_shards == s->index ? page % stripe : 0);
+}
+
+/* The last stripe may be a short one. */
+uint64_t shard_nr_pages(const RemoteShard *s)
+{
+    return shard_pages_below(s, pager_nr_pages(s->pager));
 }
 
 ShardRequest *shard_request_get(RemoteShard *s, ShardRequestList *idle,
@@ -179,6 +184,8 @@ static bool shard_work(RemoteShard *s)
     again = evict_run(s) || (waiting && s->budget.used < used);
     again |= shard_let_in(s);
     again |= prefetch_run(s);
+    again |= shard_let_in(s);
+    again |= hints_run(s);
     again |= shard_let_in(s);
     again |= warm_run(s);
     again |= shard_let_in(s);
@@ -559,6 +566,7 @@ void shard_destroy(RemoteShard *s)
     qemu_vfree(s->fetch_mem);
     batches_destroy(s);
     prefetch_destroy(s);
+    hints_destroy(s);
     standby_destroy(&s->standby);
     page_map_destroy(&s->map);
     g_free(s->garbage);

@@ -22,6 +22,7 @@ typedef struct Arrivals Arrivals;
 typedef struct Batch Batch;
 typedef struct Batches Batches;
 typedef struct Prefetch Prefetch;
+typedef struct ShardHints ShardHints;
 typedef struct ShardWarm ShardWarm;
 
 /**
@@ -36,6 +37,7 @@ typedef struct ShardWarm ShardWarm;
  *                |          placed <-----+
  *                +-------> arrival.c  --> source of a migration
  *                +-------> prefetch.c ahead of need --> batches.c --> store
+ *                +-------> shard-hints.c what the guest says --> batches.c
  *                +-------> shard-warm.c what was local once --> batches.c
  *                +-------> evict.c --> writeback.c --> store
  *                |            |
@@ -204,6 +206,9 @@ struct QEMU_ALIGNED(REMOTE_STORE_ALIGN) RemoteShard {
     /* Shard thread only: see arrival.h.  NULL but in an incoming postcopy. */
     Arrivals *arrivals;
 
+    /* Shard thread only: see shard-hints.h.  NULL until there are some. */
+    ShardHints *hints;
+
     /* While it warms up, or NULL; see shard-warm.h for who may look. */
     ShardWarm *warm;
 
@@ -328,6 +333,9 @@ uint8_t *shard_host(const RemoteShard *s, uint32_t index);
 
 /** shard_store_page: index of a page in the store */
 uint64_t shard_store_page(const RemoteShard *s, uint32_t index);
+
+/** shard_pages_below: how many of the first @page pages of the RAM it has */
+uint64_t shard_pages_below(const RemoteShard *s, uint64_t page);
 
 /** shard_changed: what a hand-over has said of a page is not true any more */
 static inline void shard_changed(RemoteShard *s, uint32_t index)
