@@ -478,6 +478,47 @@ static void test_stopped(void)
     hinter_quit(&g);
 }
 
+/* By way of a file.  Returns: the other VM, which runs. */
+static QTestState *migrate(QTestState *from)
+{
+    g_autofree char *directory = g_dir_make_tmp("remote-memory-hints-XXXXXX",
+                                                NULL);
+    g_autofree char *path = g_build_filename(directory, "state", NULL);
+    g_autofree char *uri = g_strdup_printf("file:%s", path);
+    QTestState *to = rm_start(RAM0 OFF ",cache-size=8M " DEVICE
+                              " -incoming defer");
+
+    qtest_qmp_assert_success(from, "{ 'execute': 'migrate', 'arguments': "
+                             "{ 'uri': %s } }", uri);
+    rm_wait_status(from, "postmigrate");
+    qtest_qmp_assert_success(to, "{ 'execute': 'migrate-incoming', "
+                             "'arguments': { 'uri': %s } }", uri);
+    rm_wait_status(to, "running");
+    unlink(path);
+    rmdir(directory);
+    return to;
+}
+
+/* If this fails, a program cannot go on with its hints on another host. */
+static void test_migration(void)
+{
+    Hinter from, to;
+
+    hinter_start(&from, RAM0 OFF ",cache-size=8M", DEVICE);
+    rm_write_pages(from.qts, 0, ALL_PAGES, 0);
+    hinter_say(&from, HINT_OP_COLD, FRAME(0), 100);
+    hinter_init(&to, migrate(from.qts));
+    to.posted = hinter_register(&to, HINT_REG_POSTED);
+    g_assert_cmpuint(to.posted, ==, from.posted);
+    g_assert_cmpuint(hinter_register(&to, HINT_REG_DONE), ==, to.posted);
+    g_assert_cmpuint(hinter_counter(&to, HINT_REG_ACCEPTED), ==, 100);
+    hinter_say(&to, HINT_OP_WILLNEED, FRAME(0), 100);
+    g_assert_cmpuint(hinter_counter(&to, HINT_REG_ACCEPTED), ==, 200);
+    rm_check_pages(to.qts, 0, ALL_PAGES, 0);
+    hinter_quit(&to);
+    hinter_quit(&from);
+}
+
 /* If this fails, the device cannot be unplugged while it has much to do. */
 static void test_unplug(void)
 {
@@ -531,6 +572,7 @@ int main(int argc, char **argv)
         { "hints/plain", test_plain },
         { "hints/reset", test_reset },
         { "hints/stopped", test_stopped },
+        { "hints/migration", test_migration },
         { "hints/unplug", test_unplug },
         { NULL },
     };
