@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "completion.h"
 #include "mirror-handover.h"
 #include "qapi/error.h"
 #include "qemu/atomic.h"
@@ -196,7 +197,6 @@ void mirror_mark(MirrorQueue *q, RemoteStoreRequest *outer)
 typedef struct Rest {
     MirrorQueue *q;
     bool reached;
-    bool done;
 } Rest;
 
 static void rest_bh(void *opaque)
@@ -205,17 +205,13 @@ static void rest_bh(void *opaque)
 
     rest->reached = !mirror_queue_is_writing(rest->q) &&
                     !mirror_rebuild_is_busy(rest->q->rebuild);
-    qatomic_store_release(&rest->done, true);
 }
 
 static bool is_at_rest(MirrorQueue *q)
 {
     Rest rest = { .q = q };
 
-    aio_bh_schedule_oneshot(q->parent.ctx, rest_bh, &rest);
-    while (!qatomic_load_acquire(&rest.done)) {
-        g_usleep(POLL_US);
-    }
+    context_call(q->parent.ctx, rest_bh, &rest);
     return rest.reached;
 }
 

@@ -5,9 +5,9 @@
  */
 
 #include "qemu/osdep.h"
+#include "completion.h"
 #include "ownership.h"
 #include "qapi/error.h"
-#include "qemu/lockable.h"
 #include "qemu/memalign.h"
 #include "shard.h"
 
@@ -34,17 +34,8 @@ typedef struct MarkRequest {
     RemoteStoreRequest req;
     RemotePager *pager;
     Mark *mark;
-    bool done;              /* protected by done_lock */
+    Completion answered;
 } MarkRequest;
-
-static QemuMutex done_lock;
-static QemuCond done_cond;
-
-static void __attribute__((constructor)) ownership_init(void)
-{
-    qemu_mutex_init(&done_lock);
-    qemu_cond_init(&done_cond);
-}
 
 /* A page is used by one queue only. */
 static RemoteShard *mark_shard(const RemotePager *pager)
@@ -54,9 +45,7 @@ static RemoteShard *mark_shard(const RemotePager *pager)
 
 static void mark_complete(RemoteStoreRequest *req)
 {
-    QEMU_LOCK_GUARD(&done_lock);
-    container_of(req, MarkRequest, req)->done = true;
-    qemu_cond_broadcast(&done_cond);
+    completion_signal(&container_of(req, MarkRequest, req)->answered);
 }
 
 static void mark_submit(void *opaque)
@@ -92,11 +81,7 @@ static void mark_send(MarkRequest *r)
 /* Every request ends in bounded time. */
 static bool mark_wait(MarkRequest *r, Error **errp)
 {
-    WITH_QEMU_LOCK_GUARD(&done_lock) {
-        while (!r->done) {
-            qemu_cond_wait(&done_cond, &done_lock);
-        }
-    }
+    completion_wait(&r->answered);
     if (r->req.result != REMOTE_STORE_OK) {
         error_setg(errp, "memory backend '%s': cannot %s store '%s' to see "
                    "who has its pages: %s", r->pager->id,

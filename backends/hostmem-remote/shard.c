@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "arrival.h"
+#include "completion.h"
 #include "handoff.h"
 #include "prefetch.h"
 #include "qapi/error.h"
@@ -279,53 +280,10 @@ static bool shard_poll_events(void *opaque)
     return s->nr_events > 0;
 }
 
-/* Calls from other threads */
-
-typedef struct ShardCall {
-    QEMUBHFunc *fn;
-    void *opaque;
-    bool done;
-} ShardCall;
-
-/*
- * For all calls: they are rare.  Held for no longer than it takes to look at
- * a flag, by callers and shards alike.
- */
-static QemuMutex call_lock;
-static QemuCond call_done;
-
-static void __attribute__((constructor)) shard_call_init(void)
-{
-    qemu_mutex_init(&call_lock);
-    qemu_cond_init(&call_done);
-}
-
-static void shard_call_bh(void *opaque)
-{
-    ShardCall *call = opaque;
-
-    call->fn(call->opaque);
-    qemu_mutex_lock(&call_lock);
-    call->done = true;
-    qemu_cond_broadcast(&call_done);
-    qemu_mutex_unlock(&call_lock);
-}
-
-/*
- * Not aio_wait_bh_oneshot(): that would run other handlers of the main loop
- * meanwhile.  The shard waits for nobody, so neither do we for long.  Nor
- * QemuEvent, whose wait may end early: the call lives on this stack.
- */
+/* The shard waits for nobody, so neither does who calls for long. */
 void shard_call(RemoteShard *s, QEMUBHFunc *fn, void *opaque)
 {
-    ShardCall call = { .fn = fn, .opaque = opaque };
-
-    aio_bh_schedule_oneshot(s->ctx, shard_call_bh, &call);
-    qemu_mutex_lock(&call_lock);
-    while (!call.done) {
-        qemu_cond_wait(&call_done, &call_lock);
-    }
-    qemu_mutex_unlock(&call_lock);
+    context_call(s->ctx, fn, opaque);
 }
 
 /* Life cycle */
