@@ -39,7 +39,7 @@ def programs(quick=False):
     made = [_sized(name, 128 if quick else 512)
             for name in ('touch', 'scan', 'zipf')]
     made += [_sized(name, 64 if quick else 256)
-             for name in ('sort', 'sort64', 'redis')]
+             for name in ('sort', 'sort64', 'redis', 'lists')]
     made.append(_bfs(18 if quick else 20))
     return {program.name: program for program in made}
 
@@ -89,4 +89,5 @@ WORKLOADS = {
     'redis-get': _redis(command='get', requests=20000),
     'redis-set': _redis(command='set', requests=20000),
     'redis-lrange': _redis(command='lrange', requests=2000),
+    'lists': Workload('lists', {'requests': 400}, 'ops_per_s', '1/s'),
 }

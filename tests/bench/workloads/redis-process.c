@@ -21,8 +21,11 @@ static pid_t server_pid;
  * Debian has it under this name in the package with redis-benchmark, so that
  * the package of the server, which would start one, is not needed.
  */
-static void become_server(void)
+static void become_server(const char *preload)
 {
+    if (preload) {
+        setenv("LD_PRELOAD", preload, 1);
+    }
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     execlp("redis-check-rdb", "redis-server", "--port", "0",
            "--unixsocket", path, "--save", "", "--appendonly", "no",
@@ -37,7 +40,7 @@ static void stop_server(void)
     unlink(path);
 }
 
-void redis_start(Resp *server)
+void redis_start(Resp *server, const char *preload)
 {
     const unsigned tries = 6000, pause_us = 10000;
 
@@ -47,7 +50,7 @@ void redis_start(Resp *server)
     if (server_pid < 0) {
         die("cannot start a process");
     } else if (server_pid == 0) {
-        become_server();
+        become_server(preload);
     }
     atexit(stop_server);
     for (unsigned i = 0; i < tries; i++) {

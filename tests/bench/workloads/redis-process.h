@@ -22,8 +22,11 @@ typedef struct RedisTimes {
     double max_ms;
 } RedisTimes;
 
-/* Start a server and connect to it; it ends with this program. */
-void redis_start(Resp *server);
+/*
+ * Start a server, with a library to be preloaded unless that is NULL, and
+ * connect to it. It ends with this program.
+ */
+void redis_start(Resp *server, const char *preload);
 
 /* Run redis-benchmark against it with these arguments. */
 void redis_measure(const char *arguments, RedisTimes *times);

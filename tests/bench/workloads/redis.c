@@ -141,7 +141,7 @@ static void make_keys(uint64_t first, unsigned nr)
 
 static void setup(void)
 {
-    redis_start(&server);
+    redis_start(&server, NULL);
     do {
         make_list(lists++);
     } while (used_memory() < bytes / 4);
