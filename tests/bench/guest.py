@@ -64,6 +64,15 @@ GUEST_EXTRA = 224 * MIB
 SETUP_SECONDS = 900
 RUN_SECONDS = 900
 
+# A store whose pages take that long to come, besides being copied: a network
+# of a data centre, with a switch or two.
+DISTANT = {'qom-type': 'remote-store-fault', 'delay-us': 50,
+           'store': {'qom-type': 'remote-store-ram'}}
+
+# Programs that need Redis; in the guest, what gives hints for it.
+REDIS = ('redis', 'lists')
+HINTS_LIBRARY = '/bench/redis-lists.so'
+
 # How many seconds a guest may count in one of ours.
 CLOCK_ERROR = 1.05
 
@@ -97,6 +106,10 @@ class Guest:
 
     def _prepare_guest(self):
         """Have the guest do something before the program starts."""
+
+    def _program_options(self):
+        """The program's words when it starts."""
+        return self.program.options
 
     def _set_local(self, local):
         """Change the guest's local memory to so many bytes; None for all."""
@@ -196,7 +209,7 @@ class Guest:
 
     def _start(self):
         """Have the program set up."""
-        self._type(f'/bench/{self.program.name} {self.program.options}')
+        self._type(f'/bench/{self.program.name} {self._program_options()}')
         match = self._expect(r'READY (\{.*\})\n', SETUP_SECONDS)
         self.ready = json.loads(match[1])
         self._pause()
@@ -232,14 +245,17 @@ class Guest:
 
 class RemoteGuest(Guest):
     """A guest on memory-backend-remote. Its store is "ram", the backend's
-    own, or "memcached", a server started for it."""
+    own, or "memcached", a server started for it, or "distant", as if it was
+    at the other end of a network. With hints, it has the device, and the
+    library for its server is preloaded."""
 
     kind = 'remote'
 
-    def __init__(self, program, store='ram', prefetch=None, backend=None,
-                 **common):
+    def __init__(self, program, store='ram', prefetch=None, hints=False,
+                 backend=None, **common):
         super().__init__(program, **common)
         self.store = store
+        self.hints = hints
         self.backend = dict(backend or {})
         if prefetch:
             self.backend['prefetch'] = prefetch
@@ -252,8 +268,15 @@ class RemoteGuest(Guest):
             server = self.resources.enter_context(
                 Memcached(directory, self.size // MIB * 5 // 4))
             store = server.store()
+        elif self.store == 'distant':
+            store = DISTANT
+        extra = ['-device', 'remote-memory-hints'] if self.hints else []
         return {'plain': False, 'cache': self.size, 'store': store,
-                **self.backend}
+                'extra': extra, **self.backend}
+
+    def _program_options(self):
+        preload = f' preload={HINTS_LIBRARY}' if self.hints else ''
+        return self.program.options + preload
 
     def set_property(self, name, value):
         """Change a property of the backend while the guest exists."""
@@ -455,7 +478,7 @@ def open_guest(kind, program, quick=False, **options):
 
 def check_programs(program):
     """Skip if a guest with this program lacks what it runs."""
-    if program.name == 'redis' and not shutil.which('redis-benchmark'):
+    if program.name in REDIS and not shutil.which('redis-benchmark'):
         raise Skip('Redis is not installed: run scripts/deps bench')
 
 

@@ -1,7 +1,8 @@
 """Guests that take turns, and the samples that rows are made from.
 
 Samples are named WORKLOAD.PEER.PERCENT, where PERCENT of the working set is
-local memory, and are operations/s, MB/s or seconds, as the workload has it.
+local memory, and are operations/s, MB/s or seconds, as the workload has it. A
+"*" in the name stands for all peers that there are.
 All guests with one program are open at the same time; those that do not run
 are stopped.
 
@@ -10,17 +11,31 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 import collections
 import contextlib
+import fnmatch
 import os
 
 import guest as guests
 from rows import SHARES
 from workloads import WORKLOADS
 
+
+def _with_hints(store):
+    """STORE-PREFETCH without hints, of all kinds; and some with hints."""
+    plain = {'store': store}
+    hints = {**plain, 'hints': True}
+    return {**{f'{store}-{prefetch}': ('remote', plain, prefetch)
+               for prefetch in ('off', 'readahead', 'stride', 'adaptive')},
+            f'hints-{store}': ('remote', hints, 'off'),
+            f'hints-{store}-adaptive': ('remote', hints, 'adaptive')}
+
+
 # What a peer's guest is: kind, options, and how it prefetches.
 PEERS = {
     'remote': ('remote', {}, None),
     'remote-off': ('remote', {}, 'off'),
     'memcached': ('remote', {'store': 'memcached'}, None),
+    **_with_hints('distant'),
+    **_with_hints('memcached'),
     'zram': ('zram', {}, None),
     'nbd': ('nbd', {}, None),
     'file': ('file', {}, None),
@@ -169,6 +184,13 @@ class Stage:
                 self._lack(key, problem)
 
 
+def _all_peers(name):
+    """The names of samples that a name with "*" stands for."""
+    workload, peers, percent = name.split('.')
+    return [f'{workload}.{peer}.{percent}'
+            for peer in fnmatch.filter(PEERS, peers)]
+
+
 def stages(names):
     """The turns for these samples, in groups that are open together."""
     groups = {}
@@ -204,6 +226,7 @@ def boot(group):
 
 def measure(names, quick, runs, samples, progress):
     """Take all samples with these names."""
+    names = [one for name in names for one in _all_peers(name)]
     try:
         guests.make_guest()
     except guests.Skip as problem:

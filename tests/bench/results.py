@@ -42,6 +42,7 @@ GOALS = {
     'scan25-prefetch': ('>=', 4),
     'scan25-zram': ('>=', 2),
     'random-prefetch': ('>=', 0.95),
+    'hints-lists': ('>=', 1.0),
     'slowdown50': ('<=', 1.06),
     'sort12': ('<=', 1.25),
     'size1t': ('<=', 1.1),
@@ -58,7 +59,7 @@ class Row:
     """One line of the results.
 
     Names of samples may contain "*": of all that match, the best one is
-    meant, by its median: lowest for times, highest for throughputs.
+    meant, by its median: lowest for times, highest for rates.
     """
 
     id: str
@@ -70,6 +71,10 @@ class Row:
     serial: bool = False    # throughputs: times are added, not they
     inverse: bool = False   # samples are operations/s, the row is us/operation
     average: tuple = ()     # ids of rows; instead of value and against
+
+    def rates(self):
+        """Whether more is better, of its samples."""
+        return self.inverse or self.unit.endswith('/s')
 
     def samples(self):
         """Names of all samples that it needs by itself."""
@@ -104,10 +109,10 @@ class Samples:
         """Median of the samples with this name."""
         return statistics.median(self.values[name])
 
-    def find(self, pattern):
+    def find(self, pattern, rates=False):
         """The name that is meant by a pattern, or None."""
         names = fnmatch.filter(self.values, pattern)
-        best = max if pattern.endswith('.mbps') else min
+        best = max if rates else min
         return best(names, key=self.median, default=None)
 
     def problem(self, pattern):
@@ -143,7 +148,7 @@ def _series(samples, row):
     """Lists of a row's values, and of those that it is compared with."""
     names = []
     for pattern in row.samples():
-        name = samples.find(pattern)
+        name = samples.find(pattern, row.rates())
         if not name:
             raise Lacking from samples.problem(pattern)
         names.append(name)

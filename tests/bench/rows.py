@@ -181,6 +181,24 @@ def _guest_rows():
     yield _slowdown('sort12', 'quicksort at 12.5 %', 'sort', 12)
 
 
+def _hint_rows():
+    for suffix, store, where in (
+            ('', 'distant', 'in-process store, 50 us away'),
+            ('-memcached', 'memcached', 'memcached')):
+        what = f'whole lists of Redis in random order at 25 %, {where}'
+        best = (f'lists.{store}-*.25',)
+        yield Row(f'hints-lists{suffix}', f'{what}, hints and prefetch=off',
+                  '1/s', f'lists.hints-{store}.25', 'best prefetch= alone',
+                  best)
+        yield Row(f'hints-lists{suffix}-both', 'the same, hints and '
+                  'prefetch=adaptive', '1/s',
+                  f'lists.hints-{store}-adaptive.25',
+                  'best prefetch= alone', best)
+        yield Row(f'lists{suffix}-prefetch', f'{what}, prefetch=adaptive',
+                  '1/s', f'lists.{store}-adaptive.25', 'prefetch=off',
+                  (f'lists.{store}-off.25',))
+
+
 # Workloads that are measured as operations/s; the others as seconds.
 RATES = ('zipf', 'redis-get', 'redis-set', 'redis-lrange')
 
@@ -193,7 +211,7 @@ def _slowdown(name, what, workload, percent):
 
 
 ROWS = [*_host_rows(), *_store_rows(), *_scan_rows(), *_guest_rows(),
-        *_migration_rows(), *_floor_rows()]
+        *_hint_rows(), *_migration_rows(), *_floor_rows()]
 
 # Percent of the working set that is local, as in names of samples.
 SHARES = {100: 1, 50: 0.5, 25: 0.25, 12: 0.125}
