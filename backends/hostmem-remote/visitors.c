@@ -63,7 +63,7 @@ static void visitor_exit(Notifier *notifier, void *opaque)
     remote_memory_visit_end();
 }
 
-void remote_memory_visit_begin(void)
+bool remote_memory_visit_begin(void)
 {
     static __thread Notifier at_exit;
     uint32_t tid = qemu_get_thread_id();
@@ -75,10 +75,12 @@ void remote_memory_visit_begin(void)
     }
     QEMU_LOCK_GUARD(&visitors_lock);
     i = find(tid) < VISITORS ? VISITORS : find(0);
-    if (i < VISITORS) {
-        qatomic_set(&visitors[i], tid);
-        qatomic_set(&visitors_end, MAX(visitors_end, i + 1));
+    if (i == VISITORS) {
+        return false;
     }
+    qatomic_set(&visitors[i], tid);
+    qatomic_set(&visitors_end, MAX(visitors_end, i + 1));
+    return true;
 }
 
 void remote_memory_visit_end(void)

@@ -159,12 +159,15 @@ bool remote_memory_vcpus_parked(void);
  * that it brings into local memory does not push out what the guest uses: the
  * page goes again as soon as room is needed, and reading it says nothing of
  * the guest.  For threads that read all of memory once, such as those of a
- * migration.  A page that somebody else waits for too stays as usual.
+ * migration, and for whoever looks at memory from outside.  A page that
+ * somebody else waits for too stays as usual.
  *
  * This is a hint: contents and the bound on local memory are the same without
  * it.  It does not nest.  Any thread but a pager's.
+ *
+ * Returns: false if nothing has changed, as when it said so before.
  */
-void remote_memory_visit_begin(void);
+bool remote_memory_visit_begin(void);
 
 /**
  * remote_memory_visit_end: this thread stays again
@@ -172,5 +175,27 @@ void remote_memory_visit_begin(void);
  * Does nothing if it did not say otherwise.
  */
 void remote_memory_visit_end(void);
+
+/* Whether it is the one that has begun. */
+typedef bool RemoteMemoryVisit;
+
+static inline void remote_memory_visit_leave(RemoteMemoryVisit *began)
+{
+    if (*began) {
+        remote_memory_visit_end();
+    }
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(RemoteMemoryVisit, remote_memory_visit_leave)
+
+/**
+ * REMOTE_MEMORY_VISIT: this thread only passes through, up to the end of the
+ * block
+ *
+ * A declaration.  A visit that has begun before goes on after it.
+ */
+#define REMOTE_MEMORY_VISIT() \
+    g_auto(RemoteMemoryVisit) remote_memory_visit G_GNUC_UNUSED = \
+        remote_memory_visit_begin()
 
 #endif

@@ -65,13 +65,39 @@ static void test_one(void)
     g_assert_false(visitors_any());
     g_assert_false(visitors_has(tid));
     remote_memory_visit_end();
-    remote_memory_visit_begin();
-    remote_memory_visit_begin();
+    g_assert_true(remote_memory_visit_begin());
+    g_assert_false(remote_memory_visit_begin());
     g_assert_true(visitors_any());
     g_assert_true(visitors_has(tid));
     g_assert_false(visitors_has(tid + 1));
     remote_memory_visit_end();
     g_assert_false(visitors_any());
+    g_assert_false(visitors_has(tid));
+}
+
+static void visit_inside(void)
+{
+    REMOTE_MEMORY_VISIT();
+
+    g_assert_true(visitors_has(qemu_get_thread_id()));
+}
+
+/*
+ * If this fails, a debugger's look is never over, or it ends the dump that it
+ * is a part of.
+ */
+static void test_scope(void)
+{
+    uint32_t tid = qemu_get_thread_id();
+
+    visit_inside();
+    g_assert_false(visitors_has(tid));
+    {
+        REMOTE_MEMORY_VISIT();
+
+        visit_inside();
+        g_assert_true(visitors_has(tid));
+    }
     g_assert_false(visitors_has(tid));
 }
 
@@ -114,6 +140,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/remote-memory/visitors/one", test_one);
+    g_test_add_func("/remote-memory/visitors/scope", test_scope);
     g_test_add_func("/remote-memory/visitors/many", test_many);
     return g_test_run();
 }
