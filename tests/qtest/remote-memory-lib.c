@@ -129,6 +129,16 @@ void rm_check_pages(QTestState *qts, uint64_t first, uint64_t nr,
     }
 }
 
+char *rm_temp_file(void)
+{
+    g_autofree char *file = NULL;
+    int fd = g_file_open_tmp("remote-memory-XXXXXX", &file, NULL);
+
+    g_assert_cmpint(fd, >=, 0);
+    close(fd);
+    return g_steal_pointer(&file);
+}
+
 /* Commands */
 
 void rm_assert_error(QTestState *qts, const char *class, const char *text,

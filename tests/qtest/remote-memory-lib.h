@@ -68,6 +68,9 @@ void rm_write_pages(QTestState *qts, uint64_t first, uint64_t nr,
 void rm_check_pages(QTestState *qts, uint64_t first, uint64_t nr,
                     unsigned version);
 
+/** rm_temp_file: make an empty file; its name is the caller's */
+char *rm_temp_file(void);
+
 /**
  * rm_assert_error: a command is refused
  * @qts: the VM

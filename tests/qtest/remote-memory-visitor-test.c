@@ -11,67 +11,7 @@
 #include "qemu/units.h"
 #include "qobject/qjson.h"
 #include "remote-memory-lib.h"
-
-/* Much more than the cache. */
-#define NR_PAGES 15000
-#define CACHE "2M"
-#define CACHE_PAGES 512
-
-/* What the guest works with: apart, and in an order that is no stream. */
-#define SET_PAGES (CACHE_PAGES / 2)
-#define STEP 16
-#define ORDER 37
-
-/*
- * Of these, so many may be missed afterwards: what visitors have room for, and
- * what evictions lag behind (see the unit test of replacement).
- */
-#define MISSED (CACHE_PAGES / 8)
-
-static uint64_t fetched(QTestState *qts)
-{
-    return rm_query_member(qts, "fetched-pages");
-}
-
-static void touch_set(QTestState *qts)
-{
-    for (uint32_t i = 0; i < SET_PAGES; i++) {
-        rm_check_pages(qts, i * ORDER % SET_PAGES * STEP, 1, 1);
-    }
-}
-
-/* How many pages are fetched for that. */
-static uint64_t cost_of_set(QTestState *qts)
-{
-    uint64_t before = fetched(qts);
-
-    touch_set(qts);
-    return fetched(qts) - before;
-}
-
-/* The guest touches much, and some of it again and again, until that stays. */
-static void work(QTestState *qts)
-{
-    rm_write_pages(qts, 0, NR_PAGES, 1);
-    for (uint32_t i = 0; i < 8 || cost_of_set(qts); i++) {
-        touch_set(qts);
-        for (uint32_t k = 0; k < CACHE_PAGES / 8; k++) {
-            rm_check_pages(qts, g_test_rand_int_range(NR_PAGES / 2, NR_PAGES),
-                           1, 1);
-        }
-        g_assert_cmpuint(i, <, 1000);
-    }
-}
-
-static char *temp_file(void)
-{
-    g_autofree char *file = NULL;
-    int fd = g_file_open_tmp("remote-memory-XXXXXX", &file, NULL);
-
-    g_assert_cmpint(fd, >=, 0);
-    close(fd);
-    return g_steal_pointer(&file);
-}
+#include "remote-memory-set.h"
 
 /* Ways to read all of memory */
 
@@ -104,7 +44,7 @@ static void migrate(QTestState *qts, const char *uri)
 
 static void migrate_only(QTestState *qts)
 {
-    g_autofree char *file = temp_file();
+    g_autofree char *file = rm_temp_file();
     g_autofree char *uri = g_strdup_printf("file:%s", file);
 
     migrate(qts, uri);
@@ -127,13 +67,13 @@ static void check_file(const char *uri, bool multifd)
     while (migration_goes_on(qts)) {
         g_usleep(10000);
     }
-    rm_check_pages(qts, 0, NR_PAGES, 1);
+    rm_check_pages(qts, 0, SET_TOTAL, 1);
     qtest_quit(qts);
 }
 
 static void migrate_to_file(QTestState *qts)
 {
-    g_autofree char *file = temp_file();
+    g_autofree char *file = rm_temp_file();
     g_autofree char *uri = g_strdup_printf("file:%s", file);
 
     migrate(qts, uri);
@@ -143,7 +83,7 @@ static void migrate_to_file(QTestState *qts)
 
 static void migrate_by_multifd(QTestState *qts)
 {
-    g_autofree char *file = temp_file();
+    g_autofree char *file = rm_temp_file();
     g_autofree char *uri = g_strdup_printf("file:%s", file);
 
     qtest_qmp_assert_success(qts, "{ 'execute': 'migrate-set-capabilities', "
@@ -158,7 +98,7 @@ static void migrate_by_multifd(QTestState *qts)
 /* Not to /dev/null, for which the kernel does not read anything. */
 static void dump_to_file(QTestState *qts, bool detach)
 {
-    g_autofree char *file = temp_file();
+    g_autofree char *file = rm_temp_file();
     g_autofree char *protocol = g_strdup_printf("file:%s", file);
 
     qtest_qmp_assert_success(qts, "{ 'execute': 'dump-guest-memory', "
@@ -190,73 +130,64 @@ static void snapshot(QTestState *qts)
 
 /* Tests */
 
-static void check_set_stays(const char *objects, void (*visit)(QTestState *qts))
+static void check_set_stays(const char *objects, RmVisit *visit)
 {
     QTestState *qts = rm_start(objects);
-    uint64_t visited, missed;
 
-    work(qts);
-    visit(qts);
-    visited = rm_query_member(qts, "visited-pages");
-    missed = cost_of_set(qts);
-    g_test_message("%" PRIu64 " pages fetched for visitors, then %" PRIu64
-                   " for %u pages in use", visited, missed, SET_PAGES);
-    g_assert_cmpuint(missed, <=, MISSED);
+    rm_set_work(qts, SET_TOTAL);
     /* It did read a lot: every fifth page is zero, and some were local. */
-    g_assert_cmpuint(visited, >=, NR_PAGES / 2);
-    rm_check_pages(qts, 0, NR_PAGES, 1);
-    g_assert_cmpuint(rm_query_member(qts, "visited-pages"), ==, visited);
-    rm_check_sane(qts);
+    rm_set_check_stays(qts, visit, SET_TOTAL / 2);
     qtest_quit(qts);
 }
 
 /* If this fails, a migration costs the guest what it had in its cache. */
 static void test_migration(void)
 {
-    check_set_stays(RAM0 ",cache-size=" CACHE, migrate_only);
+    check_set_stays(RAM0 ",cache-size=" SET_CACHE, migrate_only);
 }
 
 /* The same where nothing is read ahead for the migration. */
 static void test_no_prefetch(void)
 {
-    check_set_stays(RAM0 ",prefetch=off,cache-size=" CACHE, migrate_only);
+    check_set_stays(RAM0 ",prefetch=off,cache-size=" SET_CACHE,
+                    migrate_only);
 }
 
 /* If this fails, what is sent is not what was there. */
 static void test_file(void)
 {
-    check_set_stays(RAM0 ",cache-size=" CACHE, migrate_to_file);
+    check_set_stays(RAM0 ",cache-size=" SET_CACHE, migrate_to_file);
 }
 
 /* If this fails, the same is true of several threads that send. */
 static void test_multifd(void)
 {
-    check_set_stays(RAM0 ",cache-size=" CACHE, migrate_by_multifd);
+    check_set_stays(RAM0 ",cache-size=" SET_CACHE, migrate_by_multifd);
 }
 
 /* If this fails, pager threads take each other's visitors for the guest. */
 static void test_shards(void)
 {
     check_set_stays("-object iothread,id=io0 -object iothread,id=io1 "
-                    RAM0 ",iothreads=io0,iothreads=io1,cache-size=" CACHE,
+                    RAM0 ",iothreads=io0,iothreads=io1,cache-size=" SET_CACHE,
                     migrate_only);
 }
 
 /* If this fails, a dump costs the guest what it had in its cache. */
 static void test_dump(void)
 {
-    check_set_stays(RAM0 ",cache-size=" CACHE, dump);
+    check_set_stays(RAM0 ",cache-size=" SET_CACHE, dump);
 }
 
 static void test_dump_detached(void)
 {
-    check_set_stays(RAM0 ",cache-size=" CACHE, dump_detached);
+    check_set_stays(RAM0 ",cache-size=" SET_CACHE, dump_detached);
 }
 
 /* If this fails, a snapshot does. */
 static void test_snapshot(void)
 {
-    g_autofree char *file = temp_file(), *args = NULL;
+    g_autofree char *file = rm_temp_file(), *args = NULL;
 
     if (!have_qemu_img()) {
         g_test_skip("there is no qemu-img");
@@ -266,7 +197,7 @@ static void test_snapshot(void)
     args = g_strdup_printf("-blockdev driver=file,node-name=f0,filename=%s "
                            "-blockdev driver=qcow2,node-name=q0,file=f0 "
                            "-device virtio-blk-pci,drive=q0 "
-                           RAM0 ",cache-size=" CACHE, file);
+                           RAM0 ",cache-size=" SET_CACHE, file);
     check_set_stays(args, snapshot);
     unlink(file);
 }
@@ -277,15 +208,15 @@ static void test_snapshot(void)
  */
 static void check_busy(const char *objects)
 {
-    g_autofree uint8_t *versions = g_new0(uint8_t, NR_PAGES);
+    g_autofree uint8_t *versions = g_new0(uint8_t, SET_TOTAL);
     QTestState *qts = rm_start(objects);
 
-    rm_write_pages(qts, 0, NR_PAGES, 0);
+    rm_write_pages(qts, 0, SET_TOTAL, 0);
     for (int round = 0; round < 3; round++) {
         start_migration(qts, "exec:cat > /dev/null");
         while (migration_goes_on(qts)) {
             for (int i = 0; i < 200; i++) {
-                uint32_t page = g_test_rand_int_range(0, NR_PAGES);
+                uint32_t page = g_test_rand_int_range(0, SET_TOTAL);
 
                 rm_check_pages(qts, page, 1, versions[page]);
                 if (i % 3 == 0) {
@@ -296,7 +227,7 @@ static void check_busy(const char *objects)
         rm_check_sane(qts);
         qtest_qmp_assert_success(qts, "{ 'execute': 'cont' }");
     }
-    for (uint32_t i = 0; i < NR_PAGES; i++) {
+    for (uint32_t i = 0; i < SET_TOTAL; i++) {
         rm_check_pages(qts, i, 1, versions[i]);
     }
     g_assert_cmpuint(rm_query_member(qts, "visited-pages"), >, 0);
@@ -307,7 +238,7 @@ static void check_busy(const char *objects)
 
 static void test_busy(void)
 {
-    check_busy(RAM0 ",cache-size=" CACHE);
+    check_busy(RAM0 ",cache-size=" SET_CACHE);
 }
 
 /* The same where there is hardly room for a visitor. */
@@ -321,7 +252,7 @@ static void test_busy_slow_store(void)
 {
     check_busy("-object remote-store-ram,id=s0 "
                "-object remote-store-fault,id=f0,store=s0,delay-us=50 "
-               RAM0 ",store=f0,cache-size=" CACHE);
+               RAM0 ",store=f0,cache-size=" SET_CACHE);
 }
 
 int main(int argc, char **argv)
