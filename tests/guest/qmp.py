@@ -24,27 +24,41 @@ class Qmp:
     """Commands and events, in one thread: events are kept while a command
     waits for its answer, and handed out by wait_event()."""
 
-    def __init__(self, sock, timeout=60):
+    def __init__(self, sock, timeout=60, oob=False):
         self.sock = sock
         self.timeout = timeout
         self.pending = b''
         self.events = []
         self.last_id = 0
         self._receive(lambda message: 'QMP' in message, timeout)
-        self.command('qmp_capabilities')
+        self.command('qmp_capabilities', enable=['oob'] if oob else [])
 
     def command(self, name, timeout=None, **arguments):
         """Run a command and return what it returns; an underscore in the name
         of an argument stands for a hyphen."""
+        return self.answer(self.send(name, **arguments), timeout)
+
+    def urgent(self, name, **arguments):
+        """The same for a command that QEMU runs at once, even if its main
+        thread waits for something; if that was asked for at first."""
+        return self.answer(self.send(name, 'exec-oob', **arguments))
+
+    def send(self, name, how='execute', **arguments):
+        """Send a command; returns what answer() is to be told."""
         self.last_id += 1
-        request = {'execute': name, 'id': self.last_id,
+        request = {how: name, 'id': self.last_id,
                    'arguments': {key.replace('_', '-'): value
                                  for key, value in arguments.items()}}
         try:
             self.sock.sendall(json.dumps(request).encode() + b'\n')
         except OSError as error:
             raise QmpClosed(f'{name}: {error}') from error
-        answer = self._receive(lambda m: m.get('id') == self.last_id,
+        return self.last_id, name
+
+    def answer(self, sent, timeout=None):
+        """What a command returns that was sent."""
+        number, name = sent
+        answer = self._receive(lambda m: m.get('id') == number,
                                timeout or self.timeout, name)
         if 'error' in answer:
             raise QmpError(f"{name}: {answer['error']['desc']}")
