@@ -17,11 +17,12 @@ import uuid
 import lib
 from lib import MIB, QmpError, Skip, require
 from migration import guest
-from migration.dump import check_dump
 from migration.journey import Journey
 from migration.sides import ORDINARY, REMOTE, OnBlock, Ram
 from migration.trip import (FILE, POSTCOPY, TCP, Trip, set_capabilities,
                             wait_state)
+from readers.content import check_still
+from readers.dump import from_elf
 
 WORKS, REFUSED = 'works', 'refused'
 
@@ -142,7 +143,7 @@ def dump():
         path = journey.directory / 'dump'
         journey.machine.qmp.command('dump-guest-memory', paging=False,
                                     protocol=f'file:{path}')
-        check_dump(path)
+        check_still(from_elf(path))
         journey.go_on()
 
 
