@@ -11,10 +11,11 @@
  * DOC: Visitors
  *
  * A thread that reads all of memory once, to send or save it, says by
- * remote_memory_visit_begin() that what it touches is of no further use.  A
- * pager thread knows who faults by a thread number, which comes with the event;
- * so the numbers of those who visit are in a table that it can look into at
- * any time.  Only visitors write to the table, and take a lock for it that no
+ * remote_memory_visit_begin() that what it touches is of no further use; and so
+ * does one that looks at memory from outside, such as a debugger's.  A pager
+ * thread knows who faults by a thread number, which comes with the event; so
+ * the numbers of those who visit are in a table that it can look into at any
+ * time.  Only visitors write to the table, and take a lock for it that no
  * pager thread takes.  What they have written was written before they faulted,
  * and so before their event was read.
  *
