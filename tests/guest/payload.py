@@ -1,4 +1,4 @@
-"""The boot sector guest, see payload.S.
+"""Boot sector guests, see payload.S and async.S.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
@@ -9,16 +9,17 @@ import subprocess
 from lib import ROOT, Skip, require
 
 
-def make_payload(directory, **symbols):
-    """Assemble the boot sector, with values for its symbols."""
+def make_payload(directory, name='payload', **symbols):
+    """Assemble a boot sector, with values for its symbols."""
     for tool in ('as', 'ld'):
         if not shutil.which(tool):
             raise Skip('binutils is not installed: run scripts/deps guest')
-    source = ROOT / 'tests' / 'guest' / 'payload.S'
-    code, image = directory / 'payload.o', directory / 'payload.bin'
+    sources = ROOT / 'tests' / 'guest'
+    code, image = directory / f'{name}.o', directory / f'{name}.bin'
     define = [word for name, value in symbols.items()
               for word in ('--defsym', f'{name}={value}')]
-    subprocess.run(['as', '--32', *define, '-o', code, source], check=True)
+    subprocess.run(['as', '--32', '-I', sources, *define, '-o', code,
+                    sources / f'{name}.S'], check=True)
     subprocess.run(['ld', '-m', 'elf_i386', '-Ttext', '0x7c00',
                     '--oformat', 'binary', '-o', image, code], check=True)
     require(image.stat().st_size == 512, 'not the size of a boot sector')
