@@ -55,7 +55,7 @@ FIRMWARE = ['/usr/share/qemu', '/usr/share/seabios', '/usr/lib/ipxe/qemu']
 # Stalls are what these guests are made for: no watchdog may mistake them for
 # an error. A panic becomes a reset, which ends the machine.
 KERNEL_ARGS = ('console=ttyS0 quiet nokaslr mitigations=off '
-               'cryptomgr.notests tsc=reliable nowatchdog '
+               'cryptomgr.notests tsc=reliable no_timer_check nowatchdog '
                'rcupdate.rcu_cpu_stall_suppress=1 panic=1 oops=panic')
 
 
@@ -282,7 +282,7 @@ class Machine:
 
     def __init__(self, boot, size=512 * MIB, cache=None, store=None, cpus=1,
                  accel=ACCEL, extra=(), setup=None, plain=PLAIN,
-                 **backend):
+                 machine='pc,memory-backend=ram0', **backend):
         self.size = size
         self.cache = cache
         self.plain = plain
@@ -292,7 +292,7 @@ class Machine:
         self.arguments = [
             QEMU, *firmware(), '-nodefaults', '-no-user-config',
             '-display', 'none', '-no-reboot', '-no-shutdown',
-            '-machine', 'pc,memory-backend=ram0', '-accel', accel,
+            '-machine', machine, '-accel', accel,
             '-smp', str(cpus), '-m', str(size // MIB), *ram, *boot, *extra]
         self._start(setup)
 
