@@ -442,8 +442,10 @@ void shard_fault(RemoteShard *s, uint32_t index, uint32_t tid, bool write)
     } else {
         fault_wait(s, &fault, answer);
     }
+    /* So far it was a matter of who waits; now, of who uses the page. */
+    fault.tid = workers_or_thread(&s->known, tid);
     if (s->gather) {
-        gather_fault(s->gather, tid);
+        gather_fault(s->gather, fault.tid);
     }
     prefetch_fault(s, &fault, was);
 }

@@ -11,6 +11,7 @@
 #include "gather.h"
 #include "held.h"
 #include "trace.h"
+#include "workers.h"
 #include <sys/syscall.h>
 
 /* As IOThreads have by default. */
@@ -186,8 +187,9 @@ static void thread_seen(Gather *g, uint32_t tid)
     if (g->placement.state == PLACEMENT_TOGETHER) {
         return;
     }
-    g->crowd = g->nr == GATHER_THREADS;
-    if (!g->crowd) {
+    if (tid == WORKERS || g->nr == GATHER_THREADS) {
+        g->crowd = true;
+    } else {
         g->threads[g->nr++] = (GatherThread) {
             .tid = tid,
             .cpu_time = thread_cpu_time(tid),

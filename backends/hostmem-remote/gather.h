@@ -36,7 +36,8 @@ typedef struct GatherThread {
  * @cpu_time: what the pager's thread had used when the window began, in ns
  * @pager_tid: the pager's thread
  * @tasks: all threads of this process when they were gathered, or %NULL
- * @crowd: there are more than @threads has room for
+ * @crowd: there are more than @threads has room for, or some that cannot be
+ *     moved
  * @nr: how many of @threads are known
  * @threads: those that faulted
  *
@@ -69,7 +70,7 @@ typedef struct Gather {
  */
 Gather *gather_new(AioContext *ctx, int64_t handoff);
 
-/** gather_fault: thread @tid waits for the pager.  Pager's thread */
+/** gather_fault: thread @tid, or WORKERS, waits for the pager; its thread */
 void gather_fault(Gather *g, uint32_t tid);
 
 /** gather_flush: all CPUs were interrupted, to forget an address */

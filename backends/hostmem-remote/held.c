@@ -35,14 +35,14 @@ static void __attribute__((constructor)) held_init(void)
 }
 
 /* A number may belong to somebody else by now. */
-static bool thread_is_ours(uint32_t tid)
+bool held_is_ours(uint32_t tid)
 {
     return syscall(SYS_tgkill, getpid(), tid, 0) == 0;
 }
 
 bool held_allowed(uint32_t tid, cpu_set_t *set)
 {
-    return thread_is_ours(tid) && !sched_getaffinity(tid, sizeof(*set), set);
+    return held_is_ours(tid) && !sched_getaffinity(tid, sizeof(*set), set);
 }
 
 static bool thread_move(uint32_t tid, int cpu)

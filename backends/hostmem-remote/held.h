@@ -26,6 +26,9 @@
 /** held_lock: for all functions below.  Taken a few times a second */
 extern QemuMutex held_lock;
 
+/** held_is_ours: is this a thread of this process?  Takes no lock */
+bool held_is_ours(uint32_t tid);
+
 /**
  * held_allowed: where a thread may run
  * @tid: a thread of this process, which may have ended

@@ -16,6 +16,7 @@
 #include "replacement.h"
 #include "standby.h"
 #include "system/iothread.h"
+#include "workers.h"
 #include <linux/userfaultfd.h>
 
 typedef struct Arrivals Arrivals;
@@ -170,6 +171,7 @@ struct QEMU_ALIGNED(REMOTE_STORE_ALIGN) RemoteShard {
     Prefetch *prefetch;
     Batches *batches;
     ShardStats stats;
+    KnownThreads known;
 
     /* Shard thread only: events read and not handled yet. */
     struct uffd_msg events[SHARD_EVENTS];

@@ -12,7 +12,8 @@
 /**
  * DOC: Streams of faults
  *
- * Each thread's last faults are kept, and searched for steps: a page next to
+ * Each thread's last faults are kept (see workers.h for what counts as a
+ * thread), and searched for steps: a page next to
  * what an earlier fault brought begins a stream at once, a larger stride needs
  * three faults that lie on it.  Anything may lie between them, so several
  * streams of one thread do not hide each other, nor does noise, as long as the

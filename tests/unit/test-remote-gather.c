@@ -18,7 +18,9 @@
 #include "qemu/main-loop.h"
 #include "qemu/thread.h"
 #include "qemu/timer.h"
+#include "workers.h"
 #include <sched.h>
+#include <sys/wait.h>
 
 #define THREADS 3
 
@@ -483,6 +485,47 @@ static void test_crowd(void)
     pager_end(&pager);
 }
 
+/*
+ * If this fails, a pager is bound to a CPU for nothing when the kernel's
+ * workers wait in the place of vCPUs.
+ */
+static void test_workers(void)
+{
+    Served workers = { .tid = WORKERS };
+    Pager pager;
+
+    pager_start(&pager, &workers, 1);
+    for (int i = 0; i < 10; i++) {
+        aio_wait_bh_oneshot(pager.ctx, window_bh, &pager);
+        g_assert_false(together(&pager));
+    }
+    pager_stop(&pager);
+    pager_end(&pager);
+}
+
+/* If this fails, faults of one vCPU are taken for those of several threads. */
+static void test_who(void)
+{
+    KnownThreads known = { };
+    uint32_t here = qemu_get_thread_id();
+    Served served;
+    pid_t child = fork();
+
+    if (!child) {
+        pause();
+    }
+    served_start(&served);
+    for (int i = 0; i < 2; i++) {
+        g_assert_cmpint(workers_or_thread(&known, here), ==, here);
+        g_assert_cmpint(workers_or_thread(&known, served.tid), ==,
+                        served.tid);
+        g_assert_cmpint(workers_or_thread(&known, child), ==, WORKERS);
+    }
+    served_end(&served);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -500,6 +543,8 @@ int main(int argc, char **argv)
         { "/remote-memory/gather/handoff", test_handoff },
         { "/remote-memory/gather/children", test_children },
         { "/remote-memory/gather/crowd", test_crowd },
+        { "/remote-memory/gather/workers", test_workers },
+        { "/remote-memory/gather/who", test_who },
     };
     cpu_set_t set;
 
