@@ -31,6 +31,7 @@ void pagers_add(RemotePager *pager)
     RemotePager *next;
 
     migration_limits_init();
+    vcpus_init();
     QEMU_LOCK_GUARD(&pagers_lock);
     QTAILQ_FOREACH(next, &pagers, next) {
         if (strcmp(pager->id, next->id) < 0) {
@@ -140,6 +141,12 @@ static bool is_parked(uint32_t tid)
         }
     }
     return false;
+}
+
+bool pagers_have_parked(uint32_t tid)
+{
+    QEMU_LOCK_GUARD(&pagers_lock);
+    return is_parked(tid);
 }
 
 bool remote_memory_vcpus_parked(void)

@@ -38,6 +38,14 @@ void pagers_foreach_locked(void (*fn)(RemotePager *pager, void *opaque),
                            void *opaque);
 
 /**
+ * pagers_have_parked: does a thread wait for a page of a store that fails?
+ * @tid: the thread
+ *
+ * Any thread but a pager's.
+ */
+bool pagers_have_parked(uint32_t tid);
+
+/**
  * pagers_foreach: do something with every pager
  * @fn: what to do; it may wait
  * @opaque: handed to @fn
@@ -46,5 +54,10 @@ void pagers_foreach_locked(void (*fn)(RemotePager *pager, void *opaque),
  */
 void pagers_foreach(void (*fn)(RemotePager *pager, void *opaque),
                     void *opaque);
+
+/* vcpus.c */
+
+/** vcpus_init: look out for the VM's stops and starts.  Main thread */
+void vcpus_init(void);
 
 #endif

@@ -153,6 +153,16 @@ void mark_postcopy_blocktime_begin(uintptr_t addr, uint32_t ptid,
 bool remote_memory_vcpus_parked(void);
 
 /**
+ * remote_memory_defers: should nobody wait until a vCPU has done something?
+ * @cpu: the vCPU
+ * @data: what it is to be done with, or %NULL
+ *
+ * Called with the BQL held by run_on_cpu().  While it is said that the VM stops
+ * or starts, a vCPU that waits for a page of a lost store is not waited for.
+ */
+bool remote_memory_defers(CPUState *cpu, void *data);
+
+/**
  * remote_memory_visit_begin: this thread only passes through
  *
  * From here until remote_memory_visit_end(), or until the thread ends, a page
