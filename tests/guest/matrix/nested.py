@@ -1,5 +1,5 @@
-"""A guest on remote-store-rdma, in a guest that has the RDMA device, the
-memory server and a QEMU of its own.
+"""A guest in a guest that has what this machine may not have: an RDMA device
+with a memory server, or KVM; and a QEMU of its own.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
@@ -47,7 +47,7 @@ TIMEOUT_MS = 10000
 
 
 def boot_guest(task, extra=(), **params):
-    """A guest with an RDMA device that does one task."""
+    """A guest in which others run, that does one task."""
     boot = lib.guest_kernel(task, params, GUEST / 'all.cpio',
                             GUEST / 'vmlinux')
     boot[-1] += f' 8250.nr_uarts={PORTS}'
@@ -61,14 +61,15 @@ def traveller(directory):
 
 class Host(contextlib.ExitStack):
     """A guest in which others run. It has serial ports for the monitors and
-    the consoles of those."""
+    the consoles of those, and disks for them, each made in a directory."""
 
-    def __init__(self):
+    def __init__(self, task='rdma_shell', disks=(busy_payload, traveller),
+                 extra=()):
         super().__init__()
         self.directory = self.enter_context(lib.work_directory())
-        extra = []
-        for name, make in (('busy', busy_payload), ('traveller', traveller)):
-            place = self.directory / name
+        extra = list(extra)
+        for number, make in enumerate(disks):
+            place = self.directory / f'disk{number}'
             place.mkdir()
             extra += boot_from(make(place), 'virtio')
         for first in range(FIRST_PORT, PORTS, 4):
@@ -79,7 +80,7 @@ class Host(contextlib.ExitStack):
                           f'wait=off,path={self.directory}/{port}']
                 card += f',chardev{number + 1}=port{port}'
             extra += ['-device', card]
-        self.machine = self.enter_context(boot_guest('rdma_shell', extra))
+        self.machine = self.enter_context(boot_guest(task, extra))
         self.machine.console.expect('GUEST: listens', STEP_SECONDS)
 
     def run(self, command):
@@ -99,7 +100,7 @@ class Host(contextlib.ExitStack):
 class Inner(Machine):
     """A machine in that guest, with the methods of any other. Those that are
     there at the same time have other numbers."""
-    size, cache, disk = SIZE, CACHE, BUSY
+    size, cache, disk, accel = SIZE, CACHE, BUSY, 'tcg'
 
     # pylint: disable-next=super-init-not-called
     def __init__(self, host, store, number=0, extra=(), **backend):
@@ -112,7 +113,7 @@ class Inner(Machine):
         self.arguments = [
             'qemu-system-x86_64', '-L', '/firmware', '-nodefaults',
             '-no-user-config', '-display', 'none', '-no-reboot',
-            '-machine', 'pc,memory-backend=ram0', '-accel', 'tcg',
+            '-machine', 'pc,memory-backend=ram0', '-accel', self.accel,
             # Firmware of which there is no copy in that guest
             '-global', 'apic-common.vapic=off',
             '-m', str(self.size // MIB),
