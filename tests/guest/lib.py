@@ -282,7 +282,7 @@ class Machine:
 
     def __init__(self, boot, size=512 * MIB, cache=None, store=None, cpus=1,
                  accel=ACCEL, extra=(), setup=None, plain=PLAIN,
-                 machine='pc,memory-backend=ram0', **backend):
+                 board='pc,memory-backend=ram0', **backend):
         self.size = size
         self.cache = cache
         self.plain = plain
@@ -292,7 +292,7 @@ class Machine:
         self.arguments = [
             QEMU, *firmware(), '-nodefaults', '-no-user-config',
             '-display', 'none', '-no-reboot', '-no-shutdown',
-            '-machine', machine, '-accel', accel,
+            '-machine', board, '-accel', accel,
             '-smp', str(cpus), '-m', str(size // MIB), *ram, *boot, *extra]
         self._start(setup)
 

@@ -22,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -55,6 +56,7 @@ typedef struct Hog {
     unsigned rounds;            /* 0: until something else ends them */
     uint64_t endurance;         /* verifications after which to end; 0: none */
     unsigned seconds;           /* time after which to end; 0: none */
+    int node;                   /* of NUMA, to take memory from; -1: any */
     bool until_enter;
     Spoil spoil;
     pthread_barrier_t barrier;
@@ -378,6 +380,18 @@ static void *map(size_t bytes)
     return p;
 }
 
+/* Not by libnuma, which the guest has not got. */
+static void bind_to_node(Hog *hog)
+{
+    const int bind_mode = 2;    /* MPOL_BIND of the kernel's interface */
+    unsigned long mask = 1ul << hog->node;
+
+    if (syscall(SYS_mbind, hog->mem, hog->pages * PAGE_BYTES, bind_mode,
+                &mask, sizeof(mask) * 8 + 1, 0)) {
+        die("cannot take memory from node %d", hog->node);
+    }
+}
+
 static uint64_t parse_size(const char *text)
 {
     char *end;
@@ -419,7 +433,8 @@ static const char *const spoils[] = {
 };
 
 enum {
-    SIZE = 1, THREADS, ROUNDS, PATTERN, SEED, SECONDS, ENDURANCE, ENTER, SPOIL
+    SIZE = 1, THREADS, ROUNDS, PATTERN, SEED, SECONDS, ENDURANCE, ENTER, SPOIL,
+    NODE
 };
 
 static const struct option options[] = {
@@ -432,6 +447,7 @@ static const struct option options[] = {
     { "endurance", required_argument, NULL, ENDURANCE },
     { "until-enter", no_argument, NULL, ENTER },
     { "spoil", required_argument, NULL, SPOIL },
+    { "node", required_argument, NULL, NODE },
     { }
 };
 
@@ -465,11 +481,14 @@ static void set_option(Hog *hog, int option, const char *value)
     case SPOIL:
         hog->spoil = parse_name(value, spoils);
         break;
+    case NODE:
+        hog->node = strtoull(value, NULL, 0) % (sizeof(long) * 8);
+        break;
     default:
         die("--size N[KMG] [--threads N] [--rounds N | --seconds N | "
             "--endurance VERIFICATIONS | --until-enter] "
             "[--pattern mixed|random|text|zero] [--seed N] "
-            "[--spoil bit|lost|stale|swap]");
+            "[--spoil bit|lost|stale|swap] [--node N]");
     }
 }
 
@@ -502,11 +521,15 @@ int main(int argc, char **argv)
     Hog hog = {
         .threads = 1,
         .pattern = { .seed = 1, .kind = KIND_MIXED },
+        .node = -1,
     };
 
     parse(&hog, argc, argv);
     signal(SIGTERM, on_signal);
     hog.mem = map(hog.pages * PAGE_BYTES);
+    if (hog.node >= 0) {
+        bind_to_node(&hog);
+    }
     hog.version = map(hog.pages * sizeof(*hog.version));
     run(&hog);
     return 0;
