@@ -45,6 +45,12 @@ void backend_job_clean(BackendJob *job)
     object_unref(OBJECT(job->backend));
 }
 
+bool backend_job_goes_on(const BackendJob *job)
+{
+    return backend_job_pager(job)->end == PAGER_RUNS &&
+           OBJECT(job->backend)->parent;
+}
+
 void backend_job_progress(BackendJob *job, uint64_t done, uint64_t all)
 {
     if (done > job->done) {

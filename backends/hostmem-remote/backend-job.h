@@ -65,6 +65,14 @@ static inline RemotePager *backend_job_pager(const BackendJob *job)
     return job->backend->pager;
 }
 
+/**
+ * backend_job_goes_on: are there still pages that a job could be about?
+ *
+ * Not when QEMU ends, nor when the backend was deleted, which stays only as
+ * long as the job has it.
+ */
+bool backend_job_goes_on(const BackendJob *job);
+
 /** backend_job_cancelled: did the user, or the end of QEMU, cancel the job? */
 static inline bool backend_job_cancelled(BackendJob *job)
 {

@@ -140,7 +140,7 @@ static bool request_waits(const Batch *batch, unsigned i)
 {
     const ShardRequest *r = &batch->reqs[i];
 
-    return batch->ready & (1u << i) &&
+    return batch->ready & (1u << i) && !r->shard->stopping &&
            !page_has(page_map_get(&r->shard->map, r->page), PAGE_GIVEN_BACK);
 }
 

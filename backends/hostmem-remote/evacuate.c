@@ -85,7 +85,7 @@ static bool coroutine_fn wait_until(EvacuateJob *job,
 {
     RemotePager *pager = job_pager(job);
 
-    while (!pager->stopped) {
+    while (backend_job_goes_on(&job->base)) {
         tell_progress(job);
         if (backend_job_cancelled(&job->base)) {
             return false;
@@ -142,7 +142,7 @@ static int coroutine_fn evacuate_run(Job *common, Error **errp)
         job_progress_set_remaining(common, 0);
         return 0;
     }
-    if (!pager->stopped) {
+    if (backend_job_goes_on(&job->base)) {
         pager_set_cache_size(pager, job->former, NULL);
     }
     return *errp ? -EIO : -ECANCELED;

@@ -132,9 +132,20 @@ void fetch_count(RemoteShard *s, uint32_t index)
     }
 }
 
+/* The RAM is going away, and so are those who may have waited for it. */
+static void fetch_too_late(RemoteShard *s, uint32_t index)
+{
+    shard_move(s, index, PAGE_REMOTE);
+    budget_release(&s->budget);
+}
+
 void fetch_settle(RemoteShard *s, ShardRequest *r)
 {
     s->fetching--;
+    if (s->stopping) {
+        fetch_too_late(s, r->page);
+        return;
+    }
     if (page_has(page_map_get(&s->map, r->page), PAGE_GIVEN_BACK)) {
         fetch_void(s, r->page);
         return;

@@ -117,7 +117,7 @@ bool pager_move_start(RemotePager *pager, RemoteStore *to, Error **errp)
     }
     ERRP_GUARD();
 
-    if (pager->stopped) {
+    if (pager->end != PAGER_RUNS) {
         error_setg(errp, "memory backend '%s' is not in use any more",
                    pager->id);
         return false;

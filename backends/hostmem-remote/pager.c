@@ -42,9 +42,6 @@
 #define DEFAULT_CPUS_PER_SHARD 2
 #define DEFAULT_MAX_SHARDS 4
 
-/* Time for discarding in the store what nobody needs, at the end, in ms. */
-#define RELEASE_TIMEOUT_MS 10000
-
 unsigned pager_default_shards(uint64_t size)
 {
     uint64_t most = MIN(MAX(size / STRIPE_MIN, 1), DEFAULT_MAX_SHARDS);
@@ -138,6 +135,11 @@ static void pager_error_bh(void *opaque)
     RemoteMemoryOperation op;
     bool stop = pager->on_error == REMOTE_MEMORY_ON_ERROR_STOP &&
                 runstate_is_running() && pager_has_error(pager);
+
+    if (pager->end != PAGER_RUNS) {
+        /* Whatever it is, no guest can see it any more. */
+        return;
+    }
 
     WITH_QEMU_LOCK_GUARD(&pager->error_lock) {
         reason = g_steal_pointer(&pager->error_reason);
@@ -388,23 +390,6 @@ RemoteShard *pager_shard_of(const RemotePager *pager, uint64_t page,
 
 /* Life cycle */
 
-static void pager_stop(RemotePager *pager)
-{
-    bool release = !REMOTE_STORE_GET_CLASS(pager->store)->transient &&
-                   pager->ownership == PAGER_OWNS;
-    int64_t deadline;
-
-    pager->stopped = true;
-    pager_balance_stop(pager);
-    for (unsigned i = 0; i < pager->nr_shards; i++) {
-        shard_stop(&pager->shards[i], release);
-    }
-    deadline = g_get_monotonic_time() + RELEASE_TIMEOUT_MS * 1000LL;
-    for (unsigned i = 0; i < pager->nr_shards; i++) {
-        shard_close(&pager->shards[i], deadline);
-    }
-}
-
 /*
  * The block is about to be unmapped.  No later: what is mapped at its place
  * afterwards is not ours to move pages out of.
@@ -415,14 +400,8 @@ static void pager_ram_removed(RAMBlockNotifier *n, void *host, size_t size,
     RemotePager *pager = container_of(n, RemotePager, ram_notifier);
 
     if (host == pager->host) {
-        pager_stop(pager);
+        pager_end_begin(pager);
     }
-}
-
-/* Free what the store holds for us; it may be a server that lives on. */
-static void pager_exit(Notifier *n, void *data)
-{
-    pager_stop(container_of(n, RemotePager, exit_notifier));
 }
 
 static unsigned stripe_shift(uint64_t size, unsigned nr_shards)
@@ -444,19 +423,15 @@ static void pager_connect(RemotePager *pager)
     ram_block_notifier_add(&pager->ram_notifier);
     pager->vm_change = qemu_add_vm_change_state_handler(pager_vm_change,
                                                         pager);
-    pager->exit_notifier.notify = pager_exit;
-    qemu_add_exit_notifier(&pager->exit_notifier);
+    pager_end_at_exit(pager);
     pagers_add(pager);
 }
 
 static void pager_disconnect(RemotePager *pager)
 {
-    if (pager->vm_change) {
-        pagers_remove(pager);
-        qemu_remove_exit_notifier(&pager->exit_notifier);
-        qemu_del_vm_change_state_handler(pager->vm_change);
-        ram_block_notifier_remove(&pager->ram_notifier);
-    }
+    pagers_remove(pager);
+    qemu_del_vm_change_state_handler(pager->vm_change);
+    ram_block_notifier_remove(&pager->ram_notifier);
 }
 
 RemotePager *pager_new(const PagerConfig *config, Error **errp)
@@ -513,13 +488,8 @@ fail:
     return NULL;
 }
 
-void pager_free(RemotePager *pager)
+void pager_destroy(RemotePager *pager)
 {
-    if (!pager) {
-        return;
-    }
-    pager_disconnect(pager);
-    pager_stop(pager);
     for (unsigned i = 0; i < pager->nr_shards; i++) {
         shard_destroy(&pager->shards[i]);
     }
@@ -535,4 +505,21 @@ void pager_free(RemotePager *pager)
     qemu_vfree(pager->shards);
     g_free(pager->id);
     g_free(pager);
+}
+
+void pager_free(RemotePager *pager)
+{
+    if (!pager) {
+        return;
+    }
+    if (pager->vm_change) {
+        pager_disconnect(pager);
+        pager_end_begin(pager);
+        pager_end_later(pager);
+    } else {
+        /* Nobody has used it. */
+        pager_end_begin(pager);
+        pager_end_wait(pager);
+        pager_destroy(pager);
+    }
 }

@@ -54,6 +54,22 @@ typedef struct PagerConfig {
 } PagerConfig;
 
 /**
+ * enum PagerEnd - how far a pager has come to its end
+ * @PAGER_RUNS: it has not begun
+ * @PAGER_DRAINS: the RAM is not touched any more; the last requests end
+ * @PAGER_EMPTIES: the store discards what nobody needs
+ * @PAGER_RESTS: the last discards end
+ * @PAGER_ENDED: the queues are closed
+ */
+typedef enum PagerEnd {
+    PAGER_RUNS,
+    PAGER_DRAINS,
+    PAGER_EMPTIES,
+    PAGER_RESTS,
+    PAGER_ENDED,
+} PagerEnd;
+
+/**
  * struct RemotePager - one backend's pager
  *
  * The RAM is cut into stripes of 2^@stripe_shift pages, dealt to the shards
@@ -79,7 +95,10 @@ struct RemotePager {
     unsigned resize_wanted;
     unsigned resize_told;
     bool error_told;
-    bool stopped;
+    PagerEnd end;
+    uint64_t end_left;      /* stretches of pages that the store still has */
+    int64_t end_deadline;   /* when to give these up, as a monotonic time */
+    QEMUTimer *end_timer;   /* once nobody else has the pager, or NULL */
     PagerMove *move;        /* or NULL: see set-store.c */
     /* With the BQL: see ownership.h and pager-handover.c. */
     int ownership;          /* a PagerOwnership */
@@ -136,12 +155,44 @@ bool pager_check_cache_size(const char *id, uint64_t size, unsigned nr_shards,
 RemotePager *pager_new(const PagerConfig *config, Error **errp);
 
 /**
- * pager_free: free a pager
+ * pager_free: a backend does without its pager
  * @pager: the RAM block is gone, or was never handed out.  May be %NULL
  *
- * Main thread.
+ * With the BQL.  Returns at once; what is left to be done with the store is
+ * done later, and the store is in use until then.
  */
 void pager_free(RemotePager *pager);
+
+/** pager_destroy: free a pager that has ended.  With the BQL */
+void pager_destroy(RemotePager *pager);
+
+/* pager-end.c */
+
+/**
+ * DOC: The end of a pager
+ *
+ * A backend can be deleted while the VM runs, when its store is slow, stands
+ * still, or has many pages to forget.  None of that is waited for: the shards
+ * let go of the RAM at once, whatever is in flight, and for the rest the pager
+ * outlives its backend.  Only when QEMU ends is it waited for, in bounded time.
+ */
+
+/**
+ * pager_end_begin: touch the RAM no more
+ * @pager: nobody else does, either
+ *
+ * Requests may be in flight: what comes is not placed.
+ */
+void pager_end_begin(RemotePager *pager);
+
+/** pager_end_later: come to the end, and be freed then.  With the BQL */
+void pager_end_later(RemotePager *pager);
+
+/** pager_end_wait: come to the end now, in bounded time */
+void pager_end_wait(RemotePager *pager);
+
+/** pager_end_at_exit: do that when QEMU ends, if it does so first */
+void pager_end_at_exit(RemotePager *pager);
 
 /**
  * pager_set_cache_size: set the target for local memory

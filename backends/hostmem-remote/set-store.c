@@ -75,7 +75,7 @@ static bool coroutine_fn copy(SetStoreJob *job, Error **errp)
     RemoteStore *failing = NULL;
     PagerMoveState state;
 
-    while (!pager->stopped) {
+    while (backend_job_goes_on(&job->base)) {
         bool late = out_of_patience(job, &failing);
 
         if (!turned && (late || is_cancelled(job))) {
@@ -95,7 +95,7 @@ static bool coroutine_fn copy(SetStoreJob *job, Error **errp)
     }
     error_free(*errp);
     *errp = NULL;
-    if (pager->stopped) {
+    if (!backend_job_goes_on(&job->base)) {
         backend_job_stopped(&job->base, errp);
     } else {
         error_setg(errp, "store '%s' does not answer: pages are in both "
@@ -115,7 +115,7 @@ static void coroutine_fn empty(SetStoreJob *job)
     RemoteStore *failing;
 
     pager_move_empty(pager);
-    while (!pager->stopped &&
+    while (backend_job_goes_on(&job->base) &&
            pager_move_state(pager) != PAGER_MOVE_EMPTIED &&
            !out_of_patience(job, &failing) && backend_job_now_ms() < end) {
         if (is_cancelled(job)) {
@@ -132,8 +132,9 @@ static void coroutine_fn leave(SetStoreJob *job)
     do {
         pager_move_leave(pager);
         backend_job_look_later();
-    } while (!pager->stopped && pager_move_state(pager) != PAGER_MOVE_LEFT);
-    if (!pager->stopped) {
+    } while (backend_job_goes_on(&job->base) &&
+             pager_move_state(pager) != PAGER_MOVE_LEFT);
+    if (backend_job_goes_on(&job->base)) {
         pager_move_end(pager);
     }
 }

@@ -8,6 +8,7 @@
 #include "arrival.h"
 #include "completion.h"
 #include "handoff.h"
+#include "mirror-move.h"
 #include "prefetch.h"
 #include "qapi/error.h"
 #include "qemu/error-report.h"
@@ -437,12 +438,15 @@ static void shard_quiesce(void *opaque)
     if (s->gather) {
         gather_stop(s->gather);
     }
+    if (s->mirror) {
+        mirror_move_pause(s->mirror, true);
+    }
     /* What held requests back would hold back discards, too. */
     s->when_idle = NULL;
     s->stopping = true;
 }
 
-static void shard_release(void *opaque)
+static void shard_release_begin(void *opaque)
 {
     RemoteShard *s = opaque;
 
@@ -458,14 +462,6 @@ static void shard_release_end(void *opaque)
     sweep_give_up(opaque);
 }
 
-/* Every request ends in bounded time. */
-static void shard_wait_in_flight(RemoteShard *s)
-{
-    while (qatomic_read(&s->in_flight)) {
-        g_usleep(SHARD_POLL_US);
-    }
-}
-
 static void shard_close_queue(void *opaque)
 {
     RemoteShard *s = opaque;
@@ -479,29 +475,33 @@ static void shard_close_queue(void *opaque)
     s->queue = s->mirror = NULL;
 }
 
-void shard_stop(RemoteShard *s, bool release)
+void shard_stop(RemoteShard *s)
 {
-    if (!s->started) {
-        return;
+    if (s->started) {
+        shard_call(s, shard_quiesce, s);
     }
-    shard_call(s, shard_quiesce, s);
-    shard_wait_in_flight(s);
-    shard_call(s, release ? shard_release : shard_release_end, s);
 }
 
-void shard_close(RemoteShard *s, int64_t deadline)
+void shard_release(RemoteShard *s, bool release)
 {
-    if (!s->started) {
-        return;
+    if (s->started) {
+        shard_call(s, release ? shard_release_begin : shard_release_end, s);
     }
-    s->started = false;
-    while (qatomic_read(&s->nr_garbage) &&
-           g_get_monotonic_time() < deadline) {
-        g_usleep(SHARD_POLL_US);
+}
+
+bool shard_has_in_flight(const RemoteShard *s)
+{
+    return qatomic_read(&s->in_flight) ||
+           (s->mirror && mirror_move_is_busy(s->mirror));
+}
+
+void shard_close(RemoteShard *s)
+{
+    assert(!shard_has_in_flight(s));
+    if (s->started) {
+        s->started = false;
+        shard_call(s, shard_close_queue, s);
     }
-    shard_call(s, shard_release_end, s);
-    shard_wait_in_flight(s);
-    shard_call(s, shard_close_queue, s);
 }
 
 void shard_destroy(RemoteShard *s)

@@ -275,22 +275,27 @@ bool shard_start(RemoteShard *s, IOThread *iothread, ThreadContext *context,
                  Error **errp);
 
 /**
- * shard_stop: serve no more faults
+ * shard_stop: serve no more faults, and touch the RAM no more
  * @s: nobody touches its memory any more
- * @release: begin to discard in the store what is of no use any more
  *
- * Main thread; waits for the requests in flight.
+ * Requests may still be in flight.
  */
-void shard_stop(RemoteShard *s, bool release);
+void shard_stop(RemoteShard *s);
 
 /**
- * shard_close: come to rest, after shard_stop()
- * @s: the shard
- * @deadline: until when to go on discarding, as g_get_monotonic_time()
+ * shard_release: begin or end to discard in the store what is of no use
+ * @s: the shard, after shard_stop(); nothing is in flight when it begins
+ * @release: begin to; else give up what is left
  *
- * Main thread.
+ * @nr_garbage says what is left.
  */
-void shard_close(RemoteShard *s, int64_t deadline);
+void shard_release(RemoteShard *s, bool release);
+
+/** shard_has_in_flight: are there requests that have not ended? */
+bool shard_has_in_flight(const RemoteShard *s);
+
+/** shard_close: close its queue; nothing is in flight */
+void shard_close(RemoteShard *s);
 
 /** shard_destroy: free everything; the RAM is unmapped, or never was used */
 void shard_destroy(RemoteShard *s);

@@ -61,11 +61,12 @@ static bool coroutine_fn warm_up(BackendJob *job, Error **errp)
     RemotePager *pager = backend_job_pager(job);
     bool told = false, late = false;
 
-    while (!pager->stopped && !all_ended(pager)) {
+    while (pager->end == PAGER_RUNS && !all_ended(pager)) {
         tell_progress(job);
         if (!told) {
             late = backend_job_out_of_patience(job, store_fails(pager));
-            told = late || backend_job_cancelled(job);
+            told = late || backend_job_cancelled(job) ||
+                   !backend_job_goes_on(job);
             if (told) {
                 for_each_shard(pager, warm_stop);
             }
@@ -73,14 +74,14 @@ static bool coroutine_fn warm_up(BackendJob *job, Error **errp)
         backend_job_look_later();
     }
     tell_progress(job);
-    if (pager->stopped) {
+    if (!backend_job_goes_on(job)) {
         backend_job_stopped(job, errp);
     } else if (late) {
         error_setg(errp, "store '%s' does not answer, or not with what it "
                    "should: memory backend '%s' got %" PRIu64 " pages",
                    remote_store_id(pager->store), pager->id, job->done);
     }
-    return !told && !pager->stopped;
+    return !told && pager->end == PAGER_RUNS;
 }
 
 static int coroutine_fn warm_job_run(Job *common, Error **errp)
