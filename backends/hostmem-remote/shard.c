@@ -314,16 +314,32 @@ static bool shard_place_thread(RemoteShard *s, IOThread *iothread,
     return !ret;
 }
 
+/*
+ * A backend that is deleted may leave its threads behind for a while, and the
+ * next one may have the same id.
+ */
+static IOThread *shard_make_thread(RemoteShard *s, Error **errp)
+{
+    g_autofree char *name = g_strdup_printf("remote-memory-%s-%u",
+                                            s->pager->id, s->index);
+
+    for (unsigned i = 1;
+         object_resolve_path_component(object_get_internal_root(), name);
+         i++) {
+        g_free(name);
+        name = g_strdup_printf("remote-memory-%s-%u-%u", s->pager->id,
+                               s->index, i);
+    }
+    return iothread_create(name, errp);
+}
+
 static bool shard_open_thread(RemoteShard *s, IOThread *iothread,
                               ThreadContext *context, Error **errp)
 {
     if (iothread) {
         object_ref(OBJECT(iothread));
     } else {
-        g_autofree char *name = g_strdup_printf("remote-memory-%s-%u",
-                                                s->pager->id, s->index);
-
-        iothread = iothread_create(name, errp);
+        iothread = shard_make_thread(s, errp);
         if (!iothread) {
             return false;
         }
