@@ -142,6 +142,9 @@ static void end_timer(void *opaque)
 
 void pager_end_later(RemotePager *pager)
 {
+    for (unsigned i = 0; i < pager->nr_shards; i++) {
+        shard_leave_ram(&pager->shards[i]);
+    }
     pager->end_timer = timer_new_ms(QEMU_CLOCK_REALTIME, end_timer, pager);
     end_timer(pager);
 }

@@ -498,6 +498,14 @@ void shard_stop(RemoteShard *s)
     }
 }
 
+void shard_leave_ram(RemoteShard *s)
+{
+    if (s->uffd >= 0) {
+        uffd_close_fd(s->uffd);
+        s->uffd = -1;
+    }
+}
+
 void shard_release(RemoteShard *s, bool release)
 {
     if (s->started) {
@@ -527,9 +535,7 @@ void shard_destroy(RemoteShard *s)
         /* Opened, but never started. */
         shard_call(s, shard_close_queue, s);
     }
-    if (s->uffd >= 0) {
-        uffd_close_fd(s->uffd);
-    }
+    shard_leave_ram(s);
     if (s->service_bh) {
         qemu_bh_delete(s->service_bh);
     }

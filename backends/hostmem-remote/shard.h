@@ -283,6 +283,14 @@ bool shard_start(RemoteShard *s, IOThread *iothread, ThreadContext *context,
 void shard_stop(RemoteShard *s);
 
 /**
+ * shard_leave_ram: let go of the RAM, which nobody can reach any more
+ * @s: the shard, after shard_stop()
+ *
+ * A thread that began to wait for a page before that does not wait on.
+ */
+void shard_leave_ram(RemoteShard *s);
+
+/**
  * shard_release: begin or end to discard in the store what is of no use
  * @s: the shard, after shard_stop(); nothing is in flight when it begins
  * @release: begin to; else give up what is left
