@@ -306,6 +306,39 @@ static void test_move(void)
     check_in_flight(begin_move);
 }
 
+/*
+ * If this fails, who still reads memory that was pulled hangs, or is in the way
+ * of what comes after it.
+ */
+static void test_reader(void)
+{
+    QTestState *qts = start(FAULTY "-object remote-store-ram,id=s2 ");
+    QDict *event;
+
+    add_backend(qts, "ram0", "f0", CACHE);
+    plug(qts, "ram0");
+    rm_write_pages(qts, DIMM, NR, 1);
+    rm_set_fault(qts, "delay-us", 1000000);
+    qtest_qmp_assert_success(qts, "{ 'execute': 'dump-guest-memory', "
+                             "'arguments': { 'paging': false, 'detach': true, "
+                             "'protocol': 'file:/dev/null' } }");
+    pull(qts);
+    del_object(qts, "ram0");
+    add_backend(qts, "ram0", "s2", CACHE);
+    plug(qts, "ram0");
+    check_zeros(qts);
+    rm_write_pages(qts, DIMM, NR, 2);
+    rm_set_fault(qts, "delay-us", 0);
+    event = qtest_qmp_eventwait_ref(qts, "DUMP_COMPLETED");
+    g_assert_false(qdict_haskey(qdict_get_qdict(event, "data"), "error"));
+    qobject_unref(event);
+    del_when_free(qts, "f0");
+    wait_empty(qts, "s0");
+    rm_check_pages(qts, DIMM, NR, 2);
+    rm_check_sane(qts);
+    qtest_quit(qts);
+}
+
 /* If this fails, QEMU does not end while something is in flight. */
 static void test_quit(void)
 {
@@ -331,6 +364,7 @@ int main(int argc, char **argv)
         { "hotplug/in-flight/evacuation", test_evacuation },
         { "hotplug/in-flight/warming", test_warming },
         { "hotplug/in-flight/move", test_move },
+        { "hotplug/in-flight/reader", test_reader },
         { "hotplug/in-flight/quit", test_quit },
         { }
     };
