@@ -9,8 +9,8 @@ import itertools
 import time
 
 import lib
-from lib import MIB, PAGE, STEP_SECONDS, require
-from qmp import QmpTimeout
+from lib import MIB, STEP_SECONDS, require
+from qmp import QmpError, QmpTimeout
 
 # What a guest plugs and pulls as a whole.
 BLOCK = 128 * MIB
@@ -66,10 +66,22 @@ class Plug:
                     f'the guest does not let go of {self.name}')
 
     def forget(self):
-        """Delete the backend, and after it the stores that came with it."""
+        """Delete the backend, and after it the stores that came with it,
+        which are in use until they have forgotten all of it."""
+        if self.objects:
+            self.machine.qmp.command('object-del', id=self.objects.pop())
         while self.objects:
+            self.machine.wait_until(lambda _: self._delete_store(),
+                                    f'{self.objects[-1]} is free')
+
+    def _delete_store(self):
+        try:
             self.machine.qmp.command('object-del', id=self.objects[-1])
-            self.objects.pop()
+        except QmpError as error:
+            require('in use' in str(error), str(error))
+            return False
+        self.objects.pop()
+        return True
 
     def device(self):
         """The device's id."""
