@@ -183,7 +183,7 @@ static void test_refused(void)
 
 /* How long the store takes, in s: at first, and at most. */
 #define SLOW_FIRST 5
-#define SLOW_MOST 80
+#define SLOW_MOST 40
 
 /* What is begun while the store is slow. */
 typedef void Begin(QTestState *qts);
