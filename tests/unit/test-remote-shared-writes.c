@@ -95,12 +95,16 @@ bool runstate_is_running(void)
     return true;
 }
 
+static Notifier *exit_notifier;
+
 void qemu_add_exit_notifier(Notifier *notify)
 {
+    exit_notifier = notify;
 }
 
 void qemu_remove_exit_notifier(Notifier *notify)
 {
+    exit_notifier = NULL;
 }
 
 /* Setup */
@@ -154,6 +158,10 @@ static void setup_start(Setup *t)
 static void setup_end(Setup *t)
 {
     pager_free(t->pager);
+    if (exit_notifier) {
+        /* There is no main loop in which it could end later. */
+        exit_notifier->notify(exit_notifier, NULL);
+    }
     munmap(t->ram, RAM_SIZE);
     for (unsigned i = 0; i < SHARDS; i++) {
         iothread_destroy(t->iothreads[i]);
