@@ -9,24 +9,17 @@
 
 #include "qemu/osdep.h"
 #include "qemu/units.h"
-#include "libqos/libqos-malloc.h"
-#include "libqos/pci-pc.h"
-#include "libqos/virtio-pci.h"
 #include "remote-memory-lib.h"
+#include "remote-memory-virtio.h"
 #include "standard-headers/linux/virtio_balloon.h"
 #include "standard-headers/linux/virtio_config.h"
 
 #define NR (16 * MiB / PAGE)
 #define BALLOON " -device virtio-balloon-pci,free-page-reporting=on,addr=4"
-#define SLOT 4
 /* Behind those for inflating, deflating and statistics. */
 #define REPORTING_QUEUE 3
-/* What the queue is made of, and BIOS: below BASE, in the same memory. */
-#define QUEUE_MEMORY (2 * MiB)
+/* Queues, and BIOS: below BASE, in the same memory. */
 #define OTHER_PAGES 16
-
-/* No limit: until the test program's own time is up. */
-#define NO_TIMEOUT INT64_MAX
 
 /* In us: nothing ends while this is the delay. */
 #define LONG 1000000
@@ -35,60 +28,32 @@
                 "-object iothread,id=io2 "
 #define ON_THREADS ",iothreads=io0,iothreads=io1,iothreads=io2"
 
-typedef struct Guest {
-    QTestState *qts;
-    QGuestAllocator alloc;
-    QPCIBus *bus;
-    QVirtioPCIDevice *dev;
-    QVirtQueue *vq;
-} Guest;
-
-static Guest *guest_start(const char *objects)
+static VirtioGuest *guest_start(const char *objects)
 {
     g_autofree char *args = g_strdup_printf("%s" BALLOON, objects);
-    Guest *g = g_new0(Guest, 1);
-    QPCIAddress addr = { .devfn = QPCI_DEVFN(SLOT, 0) };
-    QVirtioDevice *vdev;
+    VirtioGuest *g = g_new0(VirtioGuest, 1);
 
-    g->qts = rm_start(args);
-    alloc_init(&g->alloc, 0, QUEUE_MEMORY, BASE, PAGE);
-    g->bus = qpci_new_pc(g->qts, &g->alloc);
-    g->dev = virtio_pci_new(g->bus, &addr);
-    g_assert_nonnull(g->dev);
-    vdev = &g->dev->vdev;
-    qvirtio_pci_device_enable(g->dev);
-    qvirtio_start_device(vdev);
-    qvirtio_set_features(vdev, qvirtio_get_features(vdev) &
-                         (1ull << VIRTIO_F_VERSION_1 |
-                          1ull << VIRTIO_BALLOON_F_REPORTING));
-    g->vq = qvirtqueue_setup(vdev, &g->alloc, REPORTING_QUEUE);
-    qvirtio_set_driver_ok(vdev);
+    virtio_guest_init(g, rm_start(args), 1ull << VIRTIO_F_VERSION_1 |
+                      1ull << VIRTIO_BALLOON_F_REPORTING, REPORTING_QUEUE, 1);
     return g;
 }
 
-static void guest_quit(Guest *g)
+static void guest_quit(VirtioGuest *g)
 {
-    rm_check_sane(g->qts);
-    qvirtqueue_cleanup(g->dev->vdev.bus, g->vq, &g->alloc);
-    qvirtio_pci_device_disable(g->dev);
-    qos_object_destroy(&g->dev->obj);
-    qpci_free_pc(g->bus);
-    alloc_destroy(&g->alloc);
-    qtest_quit(g->qts);
+    virtio_guest_quit(g);
     g_free(g);
 }
 
-static void give_back(Guest *g, uint64_t first, uint64_t nr)
+static void give_back(VirtioGuest *g, uint64_t first, uint64_t nr)
 {
-    uint32_t desc = qvirtqueue_add(g->qts, g->vq, BASE + first * PAGE,
+    QVirtQueue *vq = g->vq[0];
+    uint32_t desc = qvirtqueue_add(g->qts, vq, BASE + first * PAGE,
                                    nr * PAGE, true, false);
 
-    qvirtqueue_kick(g->qts, &g->dev->vdev, g->vq, desc);
-    qvirtio_wait_used_elem(g->qts, &g->dev->vdev, g->vq, desc, NULL,
-                           NO_TIMEOUT);
+    qvirtqueue_kick(g->qts, g->dev, vq, desc);
+    qvirtio_wait_used_elem(g->qts, g->dev, vq, desc, NULL, NO_TIMEOUT);
     /* The library does not use descriptors again by itself. */
-    g->vq->free_head = 0;
-    g->vq->num_free = g->vq->size;
+    qvirtqueue_reset_pool(vq);
 }
 
 static void assert_zero(QTestState *qts, uint64_t first, uint64_t nr)
@@ -103,7 +68,7 @@ static void assert_zero(QTestState *qts, uint64_t first, uint64_t nr)
 }
 
 /* Without asking the store, and it can be used again. */
-static void check_given_back(Guest *g, uint64_t first, uint64_t nr)
+static void check_given_back(VirtioGuest *g, uint64_t first, uint64_t nr)
 {
     uint64_t fetched = rm_query_member(g->qts, "fetched-pages");
 
@@ -114,7 +79,7 @@ static void check_given_back(Guest *g, uint64_t first, uint64_t nr)
 }
 
 /* Until the store has no more than what is not the test's. */
-static void wait_store_empty(Guest *g)
+static void wait_store_empty(VirtioGuest *g)
 {
     while (rm_store_pages(g->qts, "s0") > OTHER_PAGES) {
         g_usleep(10000);
@@ -134,7 +99,7 @@ static void run_job(QTestState *qts, const char *command)
 /* If this fails, local memory is kept for what the guest has freed. */
 static void test_resident(void)
 {
-    Guest *g = guest_start(RAM0);
+    VirtioGuest *g = guest_start(RAM0);
     uint64_t before, resident;
 
     rm_write_pages(g->qts, 0, NR, 1);
@@ -159,7 +124,7 @@ static void test_resident(void)
 /* If this fails, old contents come back, or the store has them for ever. */
 static void check_remote(const char *objects)
 {
-    Guest *g = guest_start(objects);
+    VirtioGuest *g = guest_start(objects);
 
     rm_write_pages(g->qts, 0, NR, 1);
     run_job(g->qts, "remote-memory-evacuate");
@@ -220,7 +185,7 @@ static void test_block(void)
 {
     g_autofree char *path = sparse_file(), *args = NULL;
     uint64_t space;
-    Guest *g;
+    VirtioGuest *g;
 
     if (!path) {
         g_test_skip("no holes in files here");
@@ -250,7 +215,7 @@ static void test_block(void)
 /* If this fails, what is left beside it is lost or keeps it from going. */
 static void test_some(void)
 {
-    Guest *g = guest_start("-object remote-store-ram,id=s0 " THREADS
+    VirtioGuest *g = guest_start("-object remote-store-ram,id=s0 " THREADS
                            RAM0 ",cache-size=4M,store=s0" ON_THREADS);
 
     rm_write_pages(g->qts, 0, NR, 1);
@@ -276,7 +241,7 @@ static void test_some(void)
  */
 static void test_put_in_flight(void)
 {
-    Guest *g = guest_start(FAULTY RAM0 ",cache-size=2M,store=f0");
+    VirtioGuest *g = guest_start(FAULTY RAM0 ",cache-size=2M,store=f0");
     uint64_t nr = 64;
     QDict *info;
 
@@ -307,7 +272,7 @@ static void test_put_in_flight(void)
 /* If this fails, what arrives after that is taken for the page's contents. */
 static void test_fetch_in_flight(void)
 {
-    Guest *g = guest_start(FAULTY RAM0 ",cache-size=16M,store=f0");
+    VirtioGuest *g = guest_start(FAULTY RAM0 ",cache-size=16M,store=f0");
     uint64_t before, remote;
 
     rm_write_pages(g->qts, 0, NR / 2, 1);
@@ -338,7 +303,7 @@ static void test_fetch_in_flight(void)
 /* If this fails, some order of writing and giving back goes wrong. */
 static void test_random(void)
 {
-    Guest *g = guest_start("-object remote-store-ram,id=s0 " THREADS
+    VirtioGuest *g = guest_start("-object remote-store-ram,id=s0 " THREADS
                            "-object remote-store-fault,id=f0,store=s0,"
                            "delay-us=100 "
                            RAM0 ",cache-size=3M,store=f0" ON_THREADS);
