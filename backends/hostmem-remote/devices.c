@@ -16,6 +16,8 @@
 
 static const char shares[] = "another process would have to share the guest's "
                              "memory, which is remote";
+static const char moves[] = "the kernel would write to pages of the guest's "
+                            "memory that have been moved away";
 static const char pins[] = "all of the guest's memory, which is remote, would "
                            "have to stay local";
 
@@ -32,6 +34,7 @@ static const char *driver_trouble(const char *driver)
         { "vhost-user-", shares },
         { "vfio-user-", shares },
         { "x-pci-proxy-dev", shares },
+        { "vhost-scsi", moves },
         { "vfio-", pins },
         { "vhost-vdpa-", pins },
     };

@@ -18,7 +18,15 @@
  *
  * - another process, by vhost-user or the like, maps memory that is shared with
  *   it, and would find nothing where remote memory is;
- * - hardware, by VFIO or vDPA, needs all of the memory to stay where it is.
+ * - hardware, by VFIO or vDPA, needs all of the memory to stay where it is;
+ * - vhost-scsi, though in the kernel, holds the pages that a disk is to fill by
+ *   a reference, not by a pin.  A move asks for pins only: what the disk writes
+ *   after that would be lost.
+ *
+ * Sharing is not a matter of faults only.  As postcopy does, a pager could
+ * answer the faults of another process.  But pages that two processes map are
+ * those of a file, and UFFDIO_MOVE takes anonymous ones of one process: without
+ * it, nothing takes a page out of both at once, and keeps it.
  *
  * They are refused together with remote memory, whichever comes first, and
  * whether or not the device would be given that memory: it is the guest that

@@ -17,6 +17,24 @@ QTestState *rm_start(const char *objects)
                        "%s", objects);
 }
 
+void rm_assert_no_start(const char *args, const char *message)
+{
+    g_autofree char *command = g_strdup_printf(
+        "%s -nodefaults -display none -accel qtest %s",
+        getenv("QTEST_QEMU_BINARY"), args);
+    g_autofree char *said = NULL;
+    GError *error = NULL;
+    int status;
+
+    g_test_message("%s", command);
+    g_spawn_command_line_sync(command, NULL, &said, &status, &error);
+    g_assert_no_error(error);
+    g_assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 1);
+    if (!strstr(said, message)) {
+        g_error("'%s' is not in '%s'", message, said);
+    }
+}
+
 /* What is called @id of what a command returns; the caller's. */
 static QDict *query_one(QTestState *qts, const char *command, const char *id)
 {

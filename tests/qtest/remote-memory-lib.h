@@ -35,6 +35,13 @@ int rm_run(int argc, char **argv, const RmTest *tests);
 /** rm_start: start a VM of 64 MiB whose RAM is the object "ram0" */
 QTestState *rm_start(const char *objects);
 
+/**
+ * rm_assert_no_start: a VM does not start
+ * @args: its command line
+ * @message: part of what QEMU says; as all of a line if it ends with one
+ */
+void rm_assert_no_start(const char *args, const char *message);
+
 /** rm_query: what query-remote-memory says of a backend; the caller's */
 QDict *rm_query(QTestState *qts, const char *id);
 
