@@ -1,8 +1,7 @@
 /*
  * memory-backend-remote: guest RAM of which only a cache is local
  *
- * The object: properties, and what of a memory backend's properties cannot
- * work.  Everything else is the pager's.
+ * The object and its properties.  Everything else is the pager's.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -17,60 +16,9 @@
 #include "qemu/madvise.h"
 #include "qemu/module.h"
 #include "qom/object_interfaces.h"
-#include "system/system.h"
 #include "uffd-page.h"
 
 /* Alloc */
-
-static bool refuse(HostMemoryBackendRemote *m, const char *property,
-                   const char *value, const char *reason, const char *hint,
-                   Error **errp)
-{
-    ERRP_GUARD();
-
-    error_setg(errp, "memory backend '%s': property '%s' cannot be '%s': %s",
-               remote_backend_id(m), property, value, reason);
-    error_append_hint(errp, "%s\n", hint);
-    return false;
-}
-
-/* What other memory backends can do and this one cannot. */
-static bool check_inherited(HostMemoryBackendRemote *m, Error **errp)
-{
-    ERRP_GUARD();
-    HostMemoryBackend *backend = MEMORY_BACKEND(m);
-
-    if (backend->share) {
-        return refuse(m, "share", "on", "pages can be moved out of private "
-                      "memory only", "Leave 'share' off; vhost-user and "
-                      "other processes cannot access remote memory.", errp);
-    }
-    if (backend->prealloc) {
-        return refuse(m, "prealloc", "on", "memory is local only as far as "
-                      "'cache-size' allows", "Leave 'prealloc' off, and do "
-                      "not use -mem-prealloc.", errp);
-    }
-    if (backend->merge) {
-        return refuse(m, "merge", "on", "pages that are merged cannot be "
-                      "moved", "Leave 'merge' off.", errp);
-    }
-    if (backend->reserve) {
-        return refuse(m, "reserve", "on", "no local memory is reserved for "
-                      "pages that are remote", "Leave 'reserve' off.", errp);
-    }
-    if (backend->guest_memfd) {
-        error_setg(errp, "memory backend '%s': a confidential guest's "
-                   "private memory cannot be remote", remote_backend_id(m));
-        return false;
-    }
-    if (should_mlock(mlock_state)) {
-        error_setg(errp, "memory backend '%s': locked memory cannot be "
-                   "remote", remote_backend_id(m));
-        error_append_hint(errp, "Leave out -overcommit mem-lock.\n");
-        return false;
-    }
-    return true;
-}
 
 static unsigned nr_shards(HostMemoryBackendRemote *m)
 {
@@ -202,7 +150,7 @@ static bool remote_backend_alloc(HostMemoryBackend *backend, Error **errp)
     HostMemoryBackendRemote *m = MEMORY_BACKEND_REMOTE(backend);
     g_autofree char *name = host_memory_backend_get_name(backend);
 
-    if (!check_inherited(m, errp) || !check_sizes(m, errp) ||
+    if (!remote_backend_check_inherited(m, errp) || !check_sizes(m, errp) ||
         !uffd_page_supported(errp) || !ensure_store(m, errp) ||
         !exclude_devices(m, errp) || !require_discard(m, errp)) {
         return false;
@@ -392,6 +340,7 @@ static void remote_backend_class_init(ObjectClass *oc, void *data)
     object_class_property_set_description(oc, "store",
         "ID of the remote-store-* object for the rest (default: a "
         "remote-store-ram of its own)");
+    remote_backend_watch_inherited(oc);
     remote_backend_add_thread_properties(oc);
     object_class_property_add_enum(oc, "prefetch", "RemoteMemoryPrefetch",
                                    &RemoteMemoryPrefetch_lookup,

@@ -86,6 +86,17 @@ bool remote_backend_set_cache_size(HostMemoryBackendRemote *m,
 bool remote_backend_refuse_late(HostMemoryBackendRemote *m, const char *name,
                                 Error **errp);
 
+/* hostmem-remote-inherited.c */
+
+/** remote_backend_check_inherited: is there nothing that cannot work here? */
+bool remote_backend_check_inherited(HostMemoryBackendRemote *m, Error **errp);
+
+/**
+ * remote_backend_watch_inherited: the same, for what can be set at any time
+ * @oc: the class
+ */
+void remote_backend_watch_inherited(ObjectClass *oc);
+
 /* hostmem-remote-threads.c */
 
 /** remote_backend_add_thread_properties: "iothreads" and "thread-context" */
