@@ -1,0 +1,47 @@
+/*
+ * Histogram: how often something took how long
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "histogram.h"
+#include "qemu/atomic.h"
+#include "qemu/host-utils.h"
+
+void histogram_add(Histogram *h, uint64_t value)
+{
+    unsigned bucket = MIN(64 - clz64(value), HISTOGRAM_BUCKETS - 1);
+
+    qatomic_set(&h->buckets[bucket], h->buckets[bucket] + 1);
+}
+
+void histogram_merge(Histogram *h, const Histogram *from)
+{
+    for (int i = 0; i < HISTOGRAM_BUCKETS; i++) {
+        h->buckets[i] += qatomic_read(&from->buckets[i]);
+    }
+}
+
+uint64_t histogram_count(const Histogram *h)
+{
+    uint64_t count = 0;
+
+    for (int i = 0; i < HISTOGRAM_BUCKETS; i++) {
+        count += h->buckets[i];
+    }
+    return count;
+}
+
+uint64_t histogram_quantile(const Histogram *h, double share)
+{
+    uint64_t want = ceil(histogram_count(h) * share), below = 0;
+
+    for (int i = 0; i < HISTOGRAM_BUCKETS; i++) {
+        below += h->buckets[i];
+        if (below && below >= want) {
+            return 1ull << i;
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,45 @@
+/*
+ * Histogram: how often something took how long
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef REMOTE_MEMORY_HISTOGRAM_H
+#define REMOTE_MEMORY_HISTOGRAM_H
+
+/** HISTOGRAM_BUCKETS: the last one begins at 2^38 ns, which is 275 s */
+#define HISTOGRAM_BUCKETS 40
+
+/**
+ * struct Histogram - counts by binary logarithm
+ * @buckets: the first is of 0, bucket n is of values from 2^(n - 1) to below
+ *     2^n, and the last one is of all that are larger, too: what query-stats
+ *     calls a log2-histogram
+ *
+ * One thread adds; any may read, and then sees every bucket as it was at some
+ * time.
+ */
+typedef struct Histogram {
+    uint64_t buckets[HISTOGRAM_BUCKETS];
+} Histogram;
+
+/** histogram_add: count a value, in any unit */
+void histogram_add(Histogram *h, uint64_t value);
+
+/** histogram_merge: add what is in *@from, which another thread may add to */
+void histogram_merge(Histogram *h, const Histogram *from);
+
+/** histogram_count: how many values there are */
+uint64_t histogram_count(const Histogram *h);
+
+/**
+ * histogram_quantile: what a share of the values is below
+ * @h: the histogram
+ * @share: from 0 to 1
+ *
+ * Returns: the upper end of the bucket where that is, or 0 if it is empty: up
+ * to twice too much.
+ */
+uint64_t histogram_quantile(const Histogram *h, double share);
+
+#endif
