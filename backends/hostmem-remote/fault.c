@@ -308,8 +308,7 @@ static FaultAnswer fault_answer(RemoteShard *s, const Waiter *w)
         if (recovery_waits(s, REMOTE_MEMORY_OPERATION_READ)) {
             return FAULT_PARK;
         }
-        answer = fetch_start(s, w->page, w->visitor) ? FAULT_WAIT_FETCH
-                                                     : FAULT_WAIT_ROOM;
+        answer = fetch_start(s, w) ? FAULT_WAIT_FETCH : FAULT_WAIT_ROOM;
         break;
     default:
         g_assert_not_reached();
@@ -361,9 +360,18 @@ static Waiter *waiter_new(RemoteShard *s)
     return g_new0(Waiter, 1);
 }
 
+static void count_answered(RemoteShard *s, const Waiter *waiter)
+{
+    int64_t ns = get_clock() - waiter->since;
+
+    shard_count(&s->stats.fault_time_ns, ns);
+    histogram_add(&s->stats.times.latency[waiter->was], ns);
+}
+
 static void waiter_done(RemoteShard *s, Waiter *waiter)
 {
-    shard_count(&s->stats.fault_time_ns, get_clock() - waiter->since);
+    count_answered(s, waiter);
+    shard_count(&s->stats.waiting, -1);
     QTAILQ_INSERT_HEAD(&s->idle_waiters, waiter, next);
 }
 
@@ -415,6 +423,7 @@ static void fault_wait(RemoteShard *s, const Waiter *fault, FaultAnswer answer)
     Waiter *waiter = waiter_new(s);
 
     *waiter = *fault;
+    shard_count(&s->stats.waiting, 1);
     waiter_queue(s, waiter, answer);
 }
 
@@ -423,22 +432,22 @@ void shard_fault(RemoteShard *s, uint32_t index, uint32_t tid, bool write)
     Waiter fault = {
         .page = index,
         .tid = tid,
+        .was = page_map_get(&s->map, index)->state,
         .write = write,
         .visitor = visitors_has(tid),
         .since = get_clock(),
     };
-    PageState was = page_map_get(&s->map, index)->state;
     FaultAnswer answer;
 
     trace_remote_memory_fault(s->pager->id, shard_store_page(s, index), tid,
-                              was);
-    shard_count(&s->stats.faults, 1);
+                              fault.was);
     if (waiter_known(s, tid, index)) {
         return;
     }
+    shard_count(&s->stats.faults, 1);
     answer = fault_answer(s, &fault);
     if (answer == FAULT_ANSWERED) {
-        shard_count(&s->stats.fault_time_ns, get_clock() - fault.since);
+        count_answered(s, &fault);
     } else {
         fault_wait(s, &fault, answer);
     }
@@ -447,7 +456,7 @@ void shard_fault(RemoteShard *s, uint32_t index, uint32_t tid, bool write)
     if (s->gather) {
         gather_fault(s->gather, fault.tid);
     }
-    prefetch_fault(s, &fault, was);
+    prefetch_fault(s, &fault);
 }
 
 /*

@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "qemu/memalign.h"
+#include "qemu/timer.h"
 #include "content.h"
 #include "recovery.h"
 #include "shard.h"
@@ -45,18 +46,19 @@ void fetch_for(RemoteShard *s, uint32_t index, bool visitor)
     }
 }
 
-bool fetch_start(RemoteShard *s, uint32_t index, bool visitor)
+bool fetch_start(RemoteShard *s, const Waiter *w)
 {
     ShardRequest *r = QSLIST_FIRST(&s->idle_fetches);
 
     if (!r || shard_holds_back(s) ||
         s->fetching - s->prefetching >= budget_fetch_depth(&s->budget) ||
-        !shard_take(s, visitor)) {
+        !shard_take(s, w->visitor)) {
         return false;
     }
-    fetch_for(s, index, visitor);
-    shard_request_get(s, &s->idle_fetches, index);
-    shard_move(s, index, PAGE_FETCHING);
+    fetch_for(s, w->page, w->visitor);
+    shard_request_get(s, &s->idle_fetches, w->page);
+    shard_move(s, w->page, PAGE_FETCHING);
+    r->asked = w->since;
     s->fetching++;
     s->batch[s->nr_batch++] = &r->req;
     return true;
@@ -65,11 +67,20 @@ bool fetch_start(RemoteShard *s, uint32_t index, bool visitor)
 void fetch_submit(RemoteShard *s)
 {
     unsigned nr = s->nr_batch;
+    int64_t now;
 
-    if (nr) {
-        s->nr_batch = 0;
-        remote_store_submit(s->queue, s->batch, nr);
+    if (!nr) {
+        return;
     }
+    now = get_clock();
+    for (unsigned i = 0; i < nr; i++) {
+        ShardRequest *r = container_of(s->batch[i], ShardRequest, req);
+
+        r->sent = now;
+        histogram_add(&s->stats.times.stages[FAULT_STAGE_QUEUE], now - r->asked);
+    }
+    s->nr_batch = 0;
+    remote_store_submit(s->queue, s->batch, nr);
 }
 
 bool fetch_verify(RemoteShard *s, ShardRequest *r)
@@ -181,8 +192,11 @@ static void fetch_complete(RemoteStoreRequest *req)
     ShardRequest *r = container_of(req, ShardRequest, req);
     RemoteShard *s = r->shard;
     bool kick = others_wait(s);
+    int64_t came = get_clock();
 
+    histogram_add(&s->stats.times.stages[FAULT_STAGE_STORE], came - r->sent);
     fetch_settle(s, r);
+    histogram_add(&s->stats.times.stages[FAULT_STAGE_PLACE], get_clock() - came);
     shard_request_put(s, &s->idle_fetches, r);
     if (kick || others_wait(s)) {
         shard_kick(s);

@@ -6,20 +6,19 @@
 
 #include "qemu/osdep.h"
 #include "histogram.h"
-#include "qemu/atomic.h"
 #include "qemu/host-utils.h"
 
 void histogram_add(Histogram *h, uint64_t value)
 {
     unsigned bucket = MIN(64 - clz64(value), HISTOGRAM_BUCKETS - 1);
 
-    qatomic_set(&h->buckets[bucket], h->buckets[bucket] + 1);
+    h->buckets[bucket]++;
 }
 
 void histogram_merge(Histogram *h, const Histogram *from)
 {
     for (int i = 0; i < HISTOGRAM_BUCKETS; i++) {
-        h->buckets[i] += qatomic_read(&from->buckets[i]);
+        h->buckets[i] += from->buckets[i];
     }
 }
 

@@ -16,8 +16,7 @@
  *     2^n, and the last one is of all that are larger, too: what query-stats
  *     calls a log2-histogram
  *
- * One thread adds; any may read, and then sees every bucket as it was at some
- * time.
+ * Used by one thread at a time.
  */
 typedef struct Histogram {
     uint64_t buckets[HISTOGRAM_BUCKETS];
@@ -26,7 +25,7 @@ typedef struct Histogram {
 /** histogram_add: count a value, in any unit */
 void histogram_add(Histogram *h, uint64_t value);
 
-/** histogram_merge: add what is in *@from, which another thread may add to */
+/** histogram_merge: add what is in *@from */
 void histogram_merge(Histogram *h, const Histogram *from);
 
 /** histogram_count: how many values there are */

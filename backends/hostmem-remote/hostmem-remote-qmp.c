@@ -17,7 +17,7 @@ static int query_one(Object *obj, void *opaque)
         object_dynamic_cast(obj, TYPE_MEMORY_BACKEND_REMOTE);
 
     if (m && m->pager) {
-        QAPI_LIST_APPEND(*tail, pager_query(m->pager));
+        QAPI_LIST_APPEND(*tail, pager_query(m->pager, NULL));
     }
     return 0;
 }

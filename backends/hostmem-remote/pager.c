@@ -245,6 +245,7 @@ void pager_set_prefetch(RemotePager *pager, RemoteMemoryPrefetch mode)
 typedef struct PagerQuery {
     RemoteShard *shard;
     RemoteMemoryInfo *info;
+    FaultTimes *times;
 } PagerQuery;
 
 static void query_sizes(const RemoteShard *s, RemoteMemoryInfo *info)
@@ -284,6 +285,7 @@ static void query_stats(const ShardStats *stats, RemoteMemoryInfo *info)
     info->visited_pages += stats->visited;
     info->errors += stats->errors;
     info->fault_time_ns += stats->fault_time_ns;
+    info->waiting_faults += stats->waiting;
 }
 
 static void query_shard(void *opaque)
@@ -292,6 +294,9 @@ static void query_shard(void *opaque)
 
     query_sizes(query->shard, query->info);
     query_stats(&query->shard->stats, query->info);
+    if (query->times) {
+        fault_times_merge(query->times, &query->shard->stats.times);
+    }
     if (query->shard->frozen) {
         query->info->state = REMOTE_MEMORY_STATE_HANDOVER;
     } else if (query->shard->error) {
@@ -302,7 +307,7 @@ static void query_shard(void *opaque)
     }
 }
 
-RemoteMemoryInfo *pager_query(RemotePager *pager)
+RemoteMemoryInfo *pager_query(RemotePager *pager, FaultTimes *times)
 {
     RemoteMemoryInfo *info = g_new0(RemoteMemoryInfo, 1);
 
@@ -312,7 +317,9 @@ RemoteMemoryInfo *pager_query(RemotePager *pager)
     info->store = g_strdup(remote_store_id(pager->store));
     info->state = REMOTE_MEMORY_STATE_RUNNING;
     for (unsigned i = 0; i < pager->nr_shards; i++) {
-        PagerQuery query = { .shard = &pager->shards[i], .info = info };
+        PagerQuery query = {
+            .shard = &pager->shards[i], .info = info, .times = times,
+        };
 
         shard_call(query.shard, query_shard, &query);
     }

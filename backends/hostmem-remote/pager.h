@@ -9,6 +9,7 @@
 
 #include "balance.h"
 #include "exec/ramlist.h"
+#include "fault-times.h"
 #include "qapi/qapi-types-remote-memory.h"
 #include "qemu/notify.h"
 #include "qemu/thread-context.h"
@@ -212,10 +213,11 @@ bool pager_has_error(RemotePager *pager);
 /**
  * pager_query: what query-remote-memory says
  * @pager: the pager
+ * @times: how long faults took is added to this, or %NULL
  *
  * Main thread.  Each shard's figures are of one moment.
  */
-RemoteMemoryInfo *pager_query(RemotePager *pager);
+RemoteMemoryInfo *pager_query(RemotePager *pager, FaultTimes *times);
 
 /**
  * pager_shard_of: whose page it is

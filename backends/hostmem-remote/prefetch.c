@@ -145,9 +145,10 @@ static void plan_block(RemoteShard *s, uint32_t index, uint32_t tid)
 }
 
 /* What a visitor does says nothing of the blocks that the guest uses. */
-void prefetch_fault(RemoteShard *s, const Waiter *fault, PageState was)
+void prefetch_fault(RemoteShard *s, const Waiter *fault)
 {
     Prefetch *p = s->prefetch;
+    PageState was = fault->was;
     Plan plan = { .tid = fault->tid, .visitor = fault->visitor, .probe = -1 };
 
     if (p->mode == REMOTE_MEMORY_PREFETCH_OFF || was == PAGE_ZERO ||

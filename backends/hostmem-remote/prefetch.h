@@ -27,9 +27,8 @@ void prefetch_set_mode(RemoteShard *s, RemoteMemoryPrefetch mode);
  * prefetch_fault: learn from a fault, and plan
  * @s: the shard
  * @fault: who faults, and where
- * @was: where the page was
  */
-void prefetch_fault(RemoteShard *s, const Waiter *fault, PageState was);
+void prefetch_fault(RemoteShard *s, const Waiter *fault);
 
 /** prefetch_used: a probe was touched; before it moves */
 void prefetch_used(RemoteShard *s, uint32_t index);

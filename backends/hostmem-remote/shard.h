@@ -8,6 +8,7 @@
 #define REMOTE_MEMORY_SHARD_H
 
 #include "budget.h"
+#include "fault-times.h"
 #include "gather.h"
 #include "page-map.h"
 #include "pager.h"
@@ -75,6 +76,7 @@ typedef struct ShardWarm ShardWarm;
  * struct Waiter - a thread that waits for a page
  * @page: for which
  * @tid: who, as in gettid(2)
+ * @was: where the page was when the fault was seen
  * @write: whether it wants to write
  * @visitor: whether it only passes through
  * @since: when its fault was seen, in ns
@@ -83,6 +85,7 @@ typedef struct ShardWarm ShardWarm;
 typedef struct Waiter {
     uint32_t page;
     uint32_t tid;
+    PageState was;
     bool write;
     bool visitor;
     int64_t since;
@@ -98,6 +101,8 @@ typedef QTAILQ_HEAD(, Waiter) WaiterList;
  * @page: index of the page within the shard
  * @slot: (put) the standby slot that is read
  * @hash: (put) hash of its content
+ * @asked: (get for a fault) when the fault was seen, in ns
+ * @sent: (get for a fault) when the store was asked, in ns
  * @batch: (background get) what it is part of; see batches.h
  * @next: in a list of idle requests
  */
@@ -107,6 +112,8 @@ typedef struct ShardRequest {
     uint32_t page;
     uint32_t slot;
     uint64_t hash;
+    int64_t asked;
+    int64_t sent;
     Batch *batch;
     QSLIST_ENTRY(ShardRequest) next;
 } ShardRequest;
@@ -138,6 +145,8 @@ typedef struct ShardStats {
     uint64_t probe_hits;
     uint64_t errors;
     uint64_t fault_time_ns;
+    uint64_t waiting;       /* faults that are not answered yet */
+    FaultTimes times;
 } ShardStats;
 
 /* Whether a shard has left the mirror. */
@@ -449,12 +458,11 @@ void fetch_for(RemoteShard *s, uint32_t index, bool visitor);
 /**
  * fetch_start: get a REMOTE page, with the next fetch_submit()
  * @s: the shard
- * @index: the page
- * @visitor: whether it is for visitors only, so far
+ * @w: the first who waits for it
  *
  * Returns: false if there is no room for it now.
  */
-bool fetch_start(RemoteShard *s, uint32_t index, bool visitor);
+bool fetch_start(RemoteShard *s, const Waiter *w);
 
 /**
  * fetch_verify: is what came what was put?
