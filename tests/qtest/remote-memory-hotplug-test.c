@@ -325,13 +325,15 @@ static void test_reader(void)
     pull(qts);
     del_object(qts, "ram0");
     add_backend(qts, "ram0", "s2", CACHE);
-    plug(qts, "ram0");
-    check_zeros(qts);
-    rm_write_pages(qts, DIMM, NR, 2);
     rm_set_fault(qts, "delay-us", 0);
     event = qtest_qmp_eventwait_ref(qts, "DUMP_COMPLETED");
     g_assert_false(qdict_haskey(qdict_get_qdict(event, "data"), "error"));
     qobject_unref(event);
+    /* Not before: QEMU ends when memory is plugged in during a dump. */
+    rm_wait_status(qts, "running");
+    plug(qts, "ram0");
+    check_zeros(qts);
+    rm_write_pages(qts, DIMM, NR, 2);
     del_when_free(qts, "f0");
     wait_empty(qts, "s0");
     rm_check_pages(qts, DIMM, NR, 2);
