@@ -343,7 +343,8 @@ class Machine:
             return
         try:
             tap.note(f'VM status: {self.status()}')
-            tap.note(f'memory: {json.dumps(self.memory())}')
+            memory = self.qmp.command('query-remote-memory')
+            tap.note(f'memory: {json.dumps(memory)}')
         except (QmpClosed, QmpTimeout, QmpError) as problem:
             tap.note(f'QMP: {problem}')
 

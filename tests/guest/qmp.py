@@ -90,6 +90,12 @@ class Qmp:
                                  f'only {seen}')
             self._read(1)
 
+    def take_events(self):
+        """All events that have arrived; they are not handed out again."""
+        self._read(0)
+        events, self.events = self.events, []
+        return events
+
     def forget_events(self):
         """Let go of the events that nobody has waited for."""
         self._read(0)
