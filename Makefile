@@ -35,6 +35,13 @@ bench:
 	@$(MAKE) all
 	@set -f; tests/bench/bench $(if $(filter-out 0,$(QUICK)),--quick) $(ROWS)
 
+# MINUTES=N, SEED=N
+soak:
+	@scripts/deps build
+	@scripts/deps test guest
+	@$(MAKE) all
+	@tests/guest/test-soak --minutes $(or $(MINUTES),10) $(SEED:%=--seed %)
+
 check-hooks check-functions:
 	@scripts/$@
 
@@ -55,6 +62,8 @@ help:
 	@echo 'make check      from nothing to all tests; scripts/check SUITE... for some'
 	@echo 'make bench      from nothing to measurements against what else there is;'
 	@echo '                QUICK=1 for a short run, ROWS="ID..." for some'
+	@echo 'make soak       random operations on a busy guest, for MINUTES=10; SEED=N'
+	@echo '                to choose the same ones again'
 	@echo 'make checkpatch, check-functions, check-hooks'
 	@echo '                style, length of functions, size of the patches'
 	@echo 'make clean      remove what was built'
@@ -62,4 +71,4 @@ help:
 	@echo
 	@echo 'To choose options, run ./configure first; ./configure --help lists them.'
 
-.PHONY: all deps run check bench check-hooks check-functions checkpatch clean distclean help
+.PHONY: all deps run check bench soak check-hooks check-functions checkpatch clean distclean help
