@@ -79,10 +79,22 @@ static RemoteStoreRequest *put_prepare(RemoteShard *s, uint32_t slot,
     return &r->req;
 }
 
+/* Is it of use to somebody, at once, that a slot may be dropped? */
+static bool room_awaited(const RemoteShard *s)
+{
+    return !QTAILQ_EMPTY(&s->for_room) || s->nr_parked ||
+           budget_shrinking(&s->budget);
+}
+
+/*
+ * A put that ends lets others go on.  For slots that need none nothing ends:
+ * there may not be another occasion to look at them.
+ */
 void writeback_run(RemoteShard *s)
 {
     RemoteStoreRequest *puts[SHARD_PUTS];
     size_t nr = 0;
+    bool spared = false;
     uint64_t hash;
     uint32_t slot;
 
@@ -97,10 +109,15 @@ void writeback_run(RemoteShard *s)
         }
         if (put_needed(s, slot, &hash)) {
             puts[nr++] = put_prepare(s, slot, hash);
+        } else {
+            spared = true;
         }
     }
     if (nr) {
         remote_store_submit(s->queue, puts, nr);
+    }
+    if (spared && room_awaited(s)) {
+        shard_kick(s);
     }
     if (!recovery_waits(s, REMOTE_MEMORY_OPERATION_WRITE) &&
         !shard_holds_back(s) && !QSLIST_EMPTY(&s->idle_puts) &&

@@ -96,12 +96,51 @@ static void test_full_store(void)
     qtest_quit(qts);
 }
 
+/* A page that was never written to. */
+static void read_zeros(QTestState *qts, uint64_t index)
+{
+    g_assert_cmpint(qtest_readb(qts, BASE + 16 * MiB + index * PAGE), ==, 0);
+}
+
+/*
+ * If this fails, who waits for room waits for ever, once the page that could
+ * not be written is used again and nothing else has to be written: what is in
+ * standby could make room, and nobody looks.
+ */
+static void test_nothing_to_write(void)
+{
+    QTestState *qts = rm_start(FAULTY RAM0 ",cache-size=128K,store=f0,"
+                               "prefetch=off");
+    uint64_t nr = 0, end = 100;
+
+    /* Whatever was local is written. */
+    while (nr < end) {
+        read_zeros(qts, nr++);
+    }
+    rm_set_fault(qts, "error-rate", 1);
+    rm_write_pages(qts, 1, 1, 1);
+    while (!rm_query_member(qts, "errors")) {
+        read_zeros(qts, nr++);
+    }
+    /* Before the next try, on a machine that is not too busy. */
+    rm_check_pages(qts, 1, 1, 1);
+    end = nr + 24;
+    while (nr < end) {
+        read_zeros(qts, nr++);
+    }
+    rm_set_fault(qts, "error-rate", 0);
+    rm_check_pages(qts, 1, 1, 1);
+    rm_check_sane(qts);
+    qtest_quit(qts);
+}
+
 int main(int argc, char **argv)
 {
     static const RmTest tests[] = {
         { "failure/stop", test_error_stop },
         { "failure/report", test_error_report },
         { "failure/full-store", test_full_store },
+        { "failure/nothing-to-write", test_nothing_to_write },
         { NULL },
     };
 

@@ -71,6 +71,23 @@ static void test_grow_to_all(void)
     qtest_quit(qts);
 }
 
+/*
+ * If this fails, a cache whose pages the store has already does not shrink
+ * until the guest touches something.
+ */
+static void test_shrink_clean(void)
+{
+    QTestState *qts = rm_start(RAM0 ",cache-size=128K,prefetch=off");
+
+    rm_write_pages(qts, 0, 100, 1);
+    rm_check_pages(qts, 0, 100, 1);
+    wait_resized(qts, 1 * MiB);
+    rm_check_pages(qts, 0, 100, 1);
+    wait_resized(qts, 64 * PAGE);
+    rm_check_pages(qts, 0, 100, 1);
+    qtest_quit(qts);
+}
+
 /* If this fails, the property and the command are not the same. */
 static void test_resize_property(void)
 {
@@ -109,6 +126,7 @@ int main(int argc, char **argv)
         { "resize/up-and-down", test_resize },
         { "resize/twice", test_resize_twice },
         { "resize/grow-to-all", test_grow_to_all },
+        { "resize/clean", test_shrink_clean },
         { "resize/property", test_resize_property },
         { "resize/errors", test_resize_errors },
         { NULL },
