@@ -66,6 +66,7 @@ bool fetch_start(RemoteShard *s, const Waiter *w)
 
 void fetch_submit(RemoteShard *s)
 {
+    Histogram *stages = s->stats.times.stages;
     unsigned nr = s->nr_batch;
     int64_t now;
 
@@ -77,7 +78,7 @@ void fetch_submit(RemoteShard *s)
         ShardRequest *r = container_of(s->batch[i], ShardRequest, req);
 
         r->sent = now;
-        histogram_add(&s->stats.times.stages[FAULT_STAGE_QUEUE], now - r->asked);
+        histogram_add(&stages[FAULT_STAGE_QUEUE], now - r->asked);
     }
     s->nr_batch = 0;
     remote_store_submit(s->queue, s->batch, nr);
@@ -191,12 +192,13 @@ static void fetch_complete(RemoteStoreRequest *req)
 {
     ShardRequest *r = container_of(req, ShardRequest, req);
     RemoteShard *s = r->shard;
+    Histogram *stages = s->stats.times.stages;
     bool kick = others_wait(s);
     int64_t came = get_clock();
 
-    histogram_add(&s->stats.times.stages[FAULT_STAGE_STORE], came - r->sent);
+    histogram_add(&stages[FAULT_STAGE_STORE], came - r->sent);
     fetch_settle(s, r);
-    histogram_add(&s->stats.times.stages[FAULT_STAGE_PLACE], get_clock() - came);
+    histogram_add(&stages[FAULT_STAGE_PLACE], get_clock() - came);
     shard_request_put(s, &s->idle_fetches, r);
     if (kick || others_wait(s)) {
         shard_kick(s);

@@ -12,8 +12,8 @@
 #include "system/stats.h"
 
 /**
- * struct Figure - a number of query-remote-memory, by the name that it has there
- * @name: its name
+ * struct Figure - a number of query-remote-memory, by the name that it has
+ * @name: its name there
  * @offset: where it is in #RemoteMemoryInfo
  * @type: whether it only grows
  * @unit: of what it is, or STATS_UNIT__MAX
