@@ -197,6 +197,13 @@ KVM = [
              'for it, which costs more than the faults'),
 ]
 
+TOGETHER = [
+    works('all of it at random on a busy guest: resizing, jobs, plugging, '
+          'ballooning, dumps, stops, resets, stores that err',
+          guest('soak', 'random operations for 1 min'),
+          text='``make soak`` does so for as long as you like'),
+]
+
 GROUPS = [
     ('Memory that the guest frees', FREED),
     ('Plugging', PLUGGED),
@@ -204,4 +211,5 @@ GROUPS = [
     ('Devices', DEVICES),
     ('Options', OPTIONS),
     ('KVM', KVM),
+    ('At the same time', TOGETHER),
 ]

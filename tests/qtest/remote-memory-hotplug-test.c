@@ -266,7 +266,7 @@ static void check_in_flight(Begin *begin)
 {
     bool busy = false;
 
-    for (unsigned slow = SLOW_FIRST; !busy && slow <= SLOW_MOST; slow *= 2) {
+    for (unsigned slow = SLOW_FIRST; slow <= SLOW_MOST && !busy; slow *= 2) {
         QTestState *qts = start(FAULTY "-object remote-store-ram,id=s1 "
                                 "-object remote-store-ram,id=s2 ");
 
