@@ -38,6 +38,8 @@ void cache_sim_reset(CacheSim *sim)
     sim->refaults = 0;
     sim->fetched = 0;
     sim->evicted = 0;
+    sim->tried = 0;
+    sim->tried_refaults = 0;
 }
 
 static uint32_t drop(CacheSim *sim, uint32_t max)
@@ -68,6 +70,15 @@ static void let_go(CacheSim *sim, uint32_t index)
     budget_drop(&sim->budget, 1);
 }
 
+static void to_standby(CacheSim *sim, uint32_t index)
+{
+    Page *page = page_map_get(&sim->map, index);
+
+    page_map_move(&sim->map, index, PAGE_STANDBY);
+    page->slot = standby_push(&sim->standby, index);
+    standby_set(&sim->standby, page->slot, SLOT_CLEAN);
+}
+
 static void evict(CacheSim *sim)
 {
     uint32_t index = replacement_victim(&sim->replacement, &sim->map);
@@ -79,9 +90,7 @@ static void evict(CacheSim *sim)
         let_go(sim, index);
         return;
     }
-    page_map_move(&sim->map, index, PAGE_STANDBY);
-    page->slot = standby_push(&sim->standby, index);
-    standby_set(&sim->standby, page->slot, SLOT_CLEAN);
+    to_standby(sim, index);
     budget_evicted(&sim->budget, 1);
     sim->evicted++;
 }
@@ -138,6 +147,41 @@ static void take(CacheSim *sim, bool visitor)
     g_assert_cmpuint(sim->budget.used, <=, sim->budget.limit);
 }
 
+/* Who was only tried, at another time than others, is not younger for that. */
+static void refault(CacheSim *sim, uint32_t index)
+{
+    Page *page = page_map_get(&sim->map, index);
+
+    if (sim->estimate && estimate_hidden(sim->estimate, index)) {
+        sim->tried_refaults++;
+    } else {
+        replacement_refaulted(page);
+        sim->refaults++;
+    }
+    standby_set(&sim->standby, page->slot, SLOT_EMPTY);
+}
+
+/* As in shard-estimate.c. */
+static void used(CacheSim *sim, uint32_t index)
+{
+    Estimate *e = sim->estimate;
+
+    if (!e || !estimate_has(e, index)) {
+        return;
+    }
+    estimate_used(e, index);
+    while (estimate_next(e, &index)) {
+        Page *page = page_map_get(&sim->map, index);
+
+        if (page->state == PAGE_RESIDENT && standby_room(&sim->standby)) {
+            page_set_stored(page, index);
+            to_standby(sim, index);
+            estimate_hide(e, index);
+            sim->tried++;
+        }
+    }
+}
+
 void cache_sim_touch(CacheSim *sim, uint32_t index)
 {
     Page *page = page_map_get(&sim->map, index);
@@ -149,9 +193,7 @@ void cache_sim_touch(CacheSim *sim, uint32_t index)
         sim->zero_fills++;
         break;
     case PAGE_STANDBY:
-        replacement_refaulted(page);
-        standby_set(&sim->standby, page->slot, SLOT_EMPTY);
-        sim->refaults++;
+        refault(sim, index);
         break;
     case PAGE_REMOTE:
         take(sim, false);
@@ -163,6 +205,7 @@ void cache_sim_touch(CacheSim *sim, uint32_t index)
         return;
     }
     page_map_move(&sim->map, index, PAGE_RESIDENT);
+    used(sim, index);
     cache_sim_evict(sim);
 }
 

@@ -8,6 +8,7 @@
 #define TEST_REMOTE_CACHE_SIM_H
 
 #include "budget.h"
+#include "estimate.h"
 #include "page-map.h"
 #include "replacement.h"
 #include "standby.h"
@@ -18,7 +19,7 @@
  * Page map, standby ring, budget and replacement, put together as fault.c and
  * evict.c do it.  Faults are answered at once; what is on its way out is clean
  * as soon as it is in standby; evictions are made after each fault.  Visitors
- * change nothing.
+ * change nothing.  What an estimate asks for is tried at once.
  */
 
 /**
@@ -30,6 +31,9 @@
  * @refaults: how often it was in standby
  * @fetched: how often it was remote
  * @evicted: pages that went to standby
+ * @tried: and those that went there for the estimate
+ * @tried_refaults: how often one of these was used while it was there
+ * @estimate: or %NULL; the test's
  */
 typedef struct CacheSim {
     PageMap map;
@@ -43,6 +47,9 @@ typedef struct CacheSim {
     uint64_t refaults;
     uint64_t fetched;
     uint64_t evicted;
+    uint64_t tried;
+    uint64_t tried_refaults;
+    Estimate *estimate;
 } CacheSim;
 
 /**
