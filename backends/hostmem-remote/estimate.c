@@ -15,18 +15,20 @@
 static const uint8_t quarters[ESTIMATE_SIZES] = { 2, 3, 4, 6, 8 };
 
 /*
- * So many samples are in the cache, at least: with fewer, chance has a say.
- * But of 2^SHIFT_MIN pages no more than one is a sample, since to try them
- * takes time.  If that leaves but a quarter of them, it must do.
+ * So many samples are in the cache: with fewer, chance has a say.  But if there
+ * are not that many pages, a quarter of them must do.
  */
 #define SAMPLES 128
-#define SHIFT_MIN 7
-
-QEMU_BUILD_BUG_ON(ESTIMATE_MIN_PAGES >> SHIFT_MIN < SAMPLES / 4);
+#define SAMPLES_MIN (SAMPLES / 4)
 
 static size_t bitmap_size(const Estimate *e)
 {
     return BITS_TO_LONGS(e->samples) * sizeof(unsigned long);
+}
+
+uint32_t estimate_min_cache(uint32_t group)
+{
+    return SAMPLES_MIN * group;
 }
 
 uint64_t estimate_size(unsigned i, uint64_t cache, uint64_t pages)
@@ -34,14 +36,16 @@ uint64_t estimate_size(unsigned i, uint64_t cache, uint64_t pages)
     return MIN(cache * quarters[i] / 4, pages);
 }
 
-bool estimate_init(Estimate *e, uint32_t pages, uint32_t cache)
+bool estimate_init(Estimate *e, uint32_t pages, uint32_t cache,
+                   uint32_t group)
 {
     bool ok;
 
-    assert(cache >= ESTIMATE_MIN_PAGES && cache <= pages);
+    assert(is_power_of_2(group) && group > 1);
+    assert(cache >= estimate_min_cache(group) && cache <= pages);
     *e = (Estimate) {
         .pages = pages,
-        .shift = MAX(ctz32(pow2floor(cache / SAMPLES)), SHIFT_MIN),
+        .shift = ctz32(MAX(pow2floor(cache / SAMPLES), group)),
     };
     e->samples = pages >> e->shift;
     e->tried = sparse_new(bitmap_size(e));

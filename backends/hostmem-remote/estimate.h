@@ -41,8 +41,12 @@
 /** ESTIMATE_SIZES: of how many sizes there are models */
 #define ESTIMATE_SIZES 5
 
-/** ESTIMATE_MIN_PAGES: a cache that is smaller has too few samples */
-#define ESTIMATE_MIN_PAGES 4096
+/**
+ * ESTIMATE_GROUP: of so many pages no more than one is a sample, usually
+ *
+ * To try them takes time.
+ */
+#define ESTIMATE_GROUP 128
 
 /**
  * struct Estimate - of a shard
@@ -70,6 +74,9 @@ typedef struct Estimate {
     unsigned long *hidden;
 } Estimate;
 
+/** estimate_min_cache: a cache with fewer pages has too few samples */
+uint32_t estimate_min_cache(uint32_t group);
+
 /** estimate_size: what size model @i is of, for a cache of @cache of @pages */
 uint64_t estimate_size(unsigned i, uint64_t cache, uint64_t pages);
 
@@ -77,12 +84,15 @@ uint64_t estimate_size(unsigned i, uint64_t cache, uint64_t pages);
  * estimate_init: begin to estimate
  * @e: the estimate
  * @pages: how many there are
- * @cache: how many of them may be local now, at least %ESTIMATE_MIN_PAGES
+ * @cache: how many of them may be local now, at least estimate_min_cache()
+ * @group: of so many pages no more than one is a sample; a power of two, no
+ *     less than two
  *
  * Takes no time to speak of, nor memory before it is used.
  * Returns: false if there is no address space.
  */
-bool estimate_init(Estimate *e, uint32_t pages, uint32_t cache);
+bool estimate_init(Estimate *e, uint32_t pages, uint32_t cache,
+                   uint32_t group);
 
 /** estimate_destroy: free what estimate_init() made, or began to make */
 void estimate_destroy(Estimate *e);

@@ -207,6 +207,39 @@ static uint32_t evict_victims(RemoteShard *s, uint32_t max)
     return moved;
 }
 
+/*
+ * If all that the guest uses fits, nothing has to be dropped: what is tried and
+ * not used would hold up the holes that others leave, until the ring is full.
+ */
+bool evict_can_try(RemoteShard *s)
+{
+    if (!standby_room(&s->standby)) {
+        drop(s, 1);
+    }
+    return standby_room(&s->standby);
+}
+
+bool evict_try(RemoteShard *s, uint32_t index)
+{
+    uint32_t slot = standby_index(&s->standby, s->standby.head), moved;
+    const Page *page = page_map_get(&s->map, index);
+
+    if (page->state != PAGE_RESIDENT ||
+        page_has(page, PAGE_BUSY | PAGE_VISITED)) {
+        return false;
+    }
+    uffd_page_move(s->uffd, shard_slot_mem(s, slot), shard_host(s, index), 1,
+                   &moved);
+    if (!moved) {
+        return false;
+    }
+    s->lingered = true;
+    shard_flushed(s);
+    shard_move(s, index, PAGE_STANDBY);
+    s->map.pages[index].slot = standby_push(&s->standby, index);
+    return true;
+}
+
 /* How many pages should be evicted now. */
 static uint32_t evict_want(const RemoteShard *s)
 {

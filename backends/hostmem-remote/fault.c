@@ -12,6 +12,7 @@
 #include "batches.h"
 #include "prefetch.h"
 #include "recovery.h"
+#include "shard-estimate.h"
 #include "trace.h"
 #include "uffd-page.h"
 #include "visitors.h"
@@ -123,10 +124,11 @@ void fault_fill(RemoteShard *s, uint32_t index)
 
 /*
  * Somebody touched a page in standby: it is in use, or was rightly fetched
- * ahead or for a visitor, which says nothing of a second use.  A probe will
- * not be missed before those that were fetched along with it.
+ * ahead or for a visitor, which says nothing of a second use; or it was there
+ * for the sake of an estimate, before its time.  A probe will not be missed
+ * before those that were fetched along with it.
  */
-static void refaulted(RemoteShard *s, uint32_t index)
+static void refaulted(RemoteShard *s, uint32_t index, bool sampled)
 {
     Page *page = page_map_get(&s->map, index);
     bool probe = page_has(page, PAGE_PROBE);
@@ -136,7 +138,7 @@ static void refaulted(RemoteShard *s, uint32_t index)
     if (probe) {
         prefetch_used(s, index);
     }
-    if (!first) {
+    if (!first && !sampled) {
         replacement_refaulted(page);
     }
     shard_move(s, index, PAGE_RESIDENT);
@@ -222,6 +224,7 @@ static bool copy_preferred(RemoteShard *s, const Page *page, bool visitor)
 
 static FaultAnswer fault_standby(RemoteShard *s, const Waiter *w)
 {
+    bool sampled = shard_estimate_hidden(s, w->page);
     FaultAnswer answer;
 
     if (copy_preferred(s, page_map_get(&s->map, w->page), w->visitor)) {
@@ -233,9 +236,10 @@ static FaultAnswer fault_standby(RemoteShard *s, const Waiter *w)
         if (w->visitor) {
             revisited(s, w->page);
         } else {
-            refaulted(s, w->page);
+            refaulted(s, w->page, sampled);
         }
-        shard_count(&s->stats.refaults, 1);
+        shard_count(sampled ? &s->stats.sampled_refaults
+                            : &s->stats.refaults, 1);
     }
     return answer;
 }

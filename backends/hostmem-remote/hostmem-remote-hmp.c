@@ -21,6 +21,23 @@ static void print_size(Monitor *mon, const char *what, uint64_t size)
     monitor_printf(mon, "  %s: %s\n", what, text);
 }
 
+static void print_estimate(Monitor *mon, const RemoteMemoryInfo *info)
+{
+    const char *before = "  fetches/s by cache-size:";
+
+    for (RemoteMemoryEstimateList *item = info->estimate; item;
+         item = item->next) {
+        g_autofree char *size = size_to_str(item->value->cache_size);
+
+        monitor_printf(mon, "%s %.0f (%s)", before, item->value->fetch_rate,
+                       size);
+        before = ",";
+    }
+    if (info->estimate) {
+        monitor_printf(mon, "\n");
+    }
+}
+
 static void print_memory(Monitor *mon, const RemoteMemoryInfo *info)
 {
     monitor_printf(mon, "memory backend '%s': %s, store '%s'\n", info->id,
@@ -43,6 +60,7 @@ static void print_memory(Monitor *mon, const RemoteMemoryInfo *info)
                    PRIu64 " clean, %" PRIu64 " zero)\n", info->evicted_pages,
                    info->written_pages, info->clean_drops, info->zero_drops);
     monitor_printf(mon, "  errors: %" PRIu64 "\n", info->errors);
+    print_estimate(mon, info);
 }
 
 static void print_store(Monitor *mon, const RemoteStoreInfo *info)

@@ -273,6 +273,33 @@ static bool get_consistent(Object *obj, Error **errp)
     return !m->pager || pager_sane(m->pager);
 }
 
+/* For tests, which have less memory and less time than others. */
+static void get_sample_pages(Object *obj, Visitor *v, const char *name,
+                             void *opaque, Error **errp)
+{
+    HostMemoryBackendRemote *m = MEMORY_BACKEND_REMOTE(obj);
+    uint32_t value = m->pager ? m->pager->sample_pages : 0;
+
+    visit_type_uint32(v, name, &value, errp);
+}
+
+static void set_sample_pages(Object *obj, Visitor *v, const char *name,
+                             void *opaque, Error **errp)
+{
+    HostMemoryBackendRemote *m = MEMORY_BACKEND_REMOTE(obj);
+    uint32_t value;
+
+    if (!visit_type_uint32(v, name, &value, errp)) {
+        return;
+    }
+    if (!m->pager || !is_power_of_2(value) || value < 2 || value > 1u << 16) {
+        error_setg(errp, "property '%s' must be a power of two from 2 to "
+                   "65536, and set while the backend is in use", name);
+        return;
+    }
+    qatomic_set(&m->pager->sample_pages, value);
+}
+
 static char *get_store(Object *obj, Error **errp)
 {
     return g_strdup(MEMORY_BACKEND_REMOTE(obj)->store_id);
@@ -355,6 +382,11 @@ static void remote_backend_class_init(ObjectClass *oc, void *data)
     object_class_property_set_description(oc, "x-consistent",
         "Whether all of the pager's records agree; takes time in proportion "
         "to the size (read-only)");
+    object_class_property_add(oc, "x-sample-pages", "uint32",
+                              get_sample_pages, set_sample_pages, NULL, NULL);
+    object_class_property_set_description(oc, "x-sample-pages",
+        "Of so many pages, one at most is used to estimate what other cache "
+        "sizes would cost; from the next cache size on (default: 128)");
     object_class_property_add_enum(oc, "on-error", "RemoteMemoryOnError",
                                    &RemoteMemoryOnError_lookup,
                                    get_on_error, set_on_error);

@@ -20,6 +20,7 @@
 #include "ownership.h"
 #include "pagers.h"
 #include "prefetch.h"
+#include "shard-estimate.h"
 #include "system/system.h"
 #include "trace.h"
 #include "uffd-page.h"
@@ -262,7 +263,8 @@ static void query_sizes(const RemoteShard *s, RemoteMemoryInfo *info)
     info->in_flight_size += (s->fetching + stale) * REMOTE_STORE_PAGE_SIZE;
     info->metadata_size += page_map_footprint(&s->map) +
                            standby_footprint(&s->standby) +
-                           prefetch_footprint(s) + batches_footprint();
+                           prefetch_footprint(s) + batches_footprint() +
+                           shard_estimate_footprint(s);
 }
 
 static void query_stats(const ShardStats *stats, RemoteMemoryInfo *info)
@@ -286,6 +288,7 @@ static void query_stats(const ShardStats *stats, RemoteMemoryInfo *info)
     info->errors += stats->errors;
     info->fault_time_ns += stats->fault_time_ns;
     info->waiting_faults += stats->waiting;
+    info->sampled_refaults += stats->sampled_refaults;
 }
 
 static void query_shard(void *opaque)
@@ -297,6 +300,7 @@ static void query_shard(void *opaque)
     if (query->times) {
         fault_times_merge(query->times, &query->shard->stats.times);
     }
+    shard_estimate_query(query->shard, query->info);
     if (query->shard->frozen) {
         query->info->state = REMOTE_MEMORY_STATE_HANDOVER;
     } else if (query->shard->error) {
@@ -458,6 +462,7 @@ RemotePager *pager_new(const PagerConfig *config, Error **errp)
     pager->stripe_shift = stripe_shift(pager->size, pager->nr_shards);
     pager->store = config->store;
     pager->prefetch = config->prefetch;
+    pager->sample_pages = ESTIMATE_GROUP;
     pager->verify = config->verify;
     pager->on_error = config->on_error;
     pager->error_bh = qemu_bh_new(pager_error_bh, pager);

@@ -95,6 +95,7 @@ struct RemotePager {
     uint64_t cache_size;
     unsigned resize_wanted;
     unsigned resize_told;
+    uint32_t sample_pages;  /* see ESTIMATE_GROUP; read by shards */
     bool error_told;
     PagerEnd end;
     uint64_t end_left;      /* stretches of pages that the store still has */

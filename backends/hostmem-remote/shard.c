@@ -17,6 +17,7 @@
 #include "qemu/memalign.h"
 #include "qemu/userfaultfd.h"
 #include "recovery.h"
+#include "shard-estimate.h"
 #include "shard-hints.h"
 #include "shard-warm.h"
 #include "sparse.h"
@@ -107,13 +108,14 @@ void shard_move(RemoteShard *s, uint32_t index, PageState to)
                              s->map.pages[index].state, to);
     page_map_move(&s->map, index, to);
     shard_changed(s, index);
+    shard_estimate_moved(s, index, to);
 }
 
 bool shard_sane(const RemoteShard *s)
 {
     uint64_t resident = s->map.count[PAGE_RESIDENT];
 
-    return page_map_sane(&s->map) &&
+    return page_map_sane(&s->map) && shard_estimate_sane(s) &&
            s->fetching == s->map.count[PAGE_FETCHING] &&
            s->standby.filled >= s->map.count[PAGE_STANDBY] &&
            s->budget.used == resident + s->standby.filled + s->fetching;
@@ -190,6 +192,8 @@ static bool shard_work(RemoteShard *s)
     again |= hints_run(s);
     again |= shard_let_in(s);
     again |= warm_run(s);
+    again |= shard_let_in(s);
+    shard_estimate_run(s);
     again |= shard_let_in(s);
     writeback_run(s);
     flush_run(s);
@@ -547,6 +551,7 @@ void shard_destroy(RemoteShard *s)
     batches_destroy(s);
     prefetch_destroy(s);
     hints_destroy(s);
+    shard_estimate_destroy(s);
     standby_destroy(&s->standby);
     page_map_destroy(&s->map);
     g_free(s->garbage);

@@ -24,6 +24,7 @@ typedef struct Arrivals Arrivals;
 typedef struct Batch Batch;
 typedef struct Batches Batches;
 typedef struct Prefetch Prefetch;
+typedef struct ShardEstimate ShardEstimate;
 typedef struct ShardHints ShardHints;
 typedef struct ShardWarm ShardWarm;
 
@@ -44,6 +45,7 @@ typedef struct ShardWarm ShardWarm;
  *                +-------> evict.c --> writeback.c --> store
  *                |            |
  *                |            +--> drop
+ *                +-------> shard-estimate.c what would other sizes cost?
  *                +-------> sweep.c   copies that nobody needs --> store
  *                +-------> discard.c pages that the guest gives back
  *                +-------> recovery.c what the store refuses: wait, retry,
@@ -147,6 +149,7 @@ typedef struct ShardStats {
     uint64_t fault_time_ns;
     uint64_t waiting;       /* faults that are not answered yet */
     FaultTimes times;
+    uint64_t sampled_refaults;
 } ShardStats;
 
 /* Whether a shard has left the mirror. */
@@ -219,6 +222,9 @@ struct QEMU_ALIGNED(REMOTE_STORE_ALIGN) RemoteShard {
 
     /* Shard thread only: see shard-hints.h.  NULL until there are some. */
     ShardHints *hints;
+
+    /* Shard thread only: see shard-estimate.h.  NULL until it evicts. */
+    ShardEstimate *estimate;
 
     /* While it warms up, or NULL; see shard-warm.h for who may look. */
     ShardWarm *warm;
@@ -490,6 +496,20 @@ void fetch_submit(RemoteShard *s);
  * Returns: whether to call again soon.
  */
 bool evict_run(RemoteShard *s);
+
+/**
+ * evict_can_try: is there room in the standby ring for evict_try()?
+ *
+ * Makes some, if it has to and can.
+ */
+bool evict_can_try(RemoteShard *s);
+
+/**
+ * evict_try: put a page in standby, to see whether it is used
+ *
+ * Returns: false if it is not RESIDENT, or cannot go now.
+ */
+bool evict_try(RemoteShard *s, uint32_t index);
 
 /** evict_drop: drop what is in standby and need not be written, now */
 void evict_drop(RemoteShard *s);

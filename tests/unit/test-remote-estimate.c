@@ -9,7 +9,7 @@
 #include "remote-uses.h"
 
 /* 64 samples in the cache. */
-#define CACHE 8192
+#define CACHE (64 * ESTIMATE_GROUP)
 
 static void use(void *opaque, uint32_t page)
 {
@@ -29,7 +29,8 @@ static void run(const Program *program, CacheSim *sim, uint32_t cache,
     cache_sim_init(sim, pages, cache);
     cache_sim_touch_range(sim, 0, pages);
     if (estimate) {
-        g_assert_true(estimate_init(estimate, pages, cache));
+        g_assert_true(estimate_init(estimate, pages, cache,
+                                    ESTIMATE_GROUP));
         while (estimate_begin(estimate, &sim->map, sim->replacement.drops,
                               cache, 100)) {
             /* As much as there is. */
@@ -92,7 +93,7 @@ static void tell_of_nothing(Estimate *e, uint32_t pages, uint32_t cache)
     PageMap map;
 
     g_assert_true(page_map_init(&map, pages));
-    g_assert_true(estimate_init(e, pages, cache));
+    g_assert_true(estimate_init(e, pages, cache, ESTIMATE_GROUP));
     g_assert_true(estimate_begin(e, &map, 0, cache, 1));
     g_assert_false(estimate_begin(e, &map, 0, cache, pages));
     page_map_destroy(&map);
@@ -102,7 +103,7 @@ static void tell_of_nothing(Estimate *e, uint32_t pages, uint32_t cache)
 static void test_samples(void)
 {
     static const uint32_t caches[] = {
-        ESTIMATE_MIN_PAGES, CACHE, 1u << 20, (1u << 20) + 12345, 1u << 24
+        32 * ESTIMATE_GROUP, CACHE, 1u << 20, (1u << 20) + 12345, 1u << 24
     };
 
     for (int i = 0; i < ARRAY_SIZE(caches); i++) {
@@ -119,6 +120,7 @@ static void test_samples(void)
             }
         }
         g_assert_cmpuint(nr, ==, pages / group);
+        g_assert_cmpuint(caches[i], >=, estimate_min_cache(ESTIMATE_GROUP));
         g_assert_cmpuint(caches[i] / group, >=, 32);
         g_assert_cmpuint(caches[i] / group, <, 256);
         estimate_destroy(&e);
@@ -167,7 +169,8 @@ static void test_begin(void)
     for (int i = 0; i < 2; i++) {
         cache_sim_touch_range(&sim, 0, 18 * CACHE / 10);
     }
-    g_assert_true(estimate_init(&estimate, 4 * CACHE, CACHE));
+    g_assert_true(estimate_init(&estimate, 4 * CACHE, CACHE,
+                                ESTIMATE_GROUP));
     while (estimate_begin(&estimate, &sim.map, sim.replacement.drops, CACHE,
                           100)) {
         /* As much as there is. */
@@ -188,10 +191,10 @@ static void test_begin(void)
 /* Uses, resizes and pages that are given back, in any order. */
 static void test_random(void)
 {
-    const uint32_t pages = 4 * ESTIMATE_MIN_PAGES + 5;
+    const uint32_t pages = 2 * CACHE + 5;
     Estimate e;
 
-    tell_of_nothing(&e, pages, ESTIMATE_MIN_PAGES);
+    tell_of_nothing(&e, pages, CACHE / 2);
     for (int i = 0; i < 20000; i++) {
         uint32_t page = estimate_sample(&e,
                                         g_test_rand_int_range(0, e.samples));
