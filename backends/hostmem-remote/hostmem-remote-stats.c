@@ -49,6 +49,7 @@ static const Figure figures[] = {
     COUNTER("faults", faults),
     GAUGE("waiting-faults", waiting_faults),
     COUNTER("refaults", refaults),
+    COUNTER("sampled-refaults", sampled_refaults),
     COUNTER("zero-fills", zero_fills),
     COUNTER("fetched-pages", fetched_pages),
     COUNTER("received-pages", received_pages),

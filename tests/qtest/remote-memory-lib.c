@@ -85,6 +85,20 @@ void rm_set_cache_size(QTestState *qts, uint64_t size)
                              size);
 }
 
+void rm_resize(QTestState *qts, uint64_t size)
+{
+    QDict *event, *data;
+
+    rm_set_cache_size(qts, size);
+    event = qtest_qmp_eventwait_ref(qts, "REMOTE_MEMORY_CACHE_SIZE_CHANGE");
+    data = qdict_get_qdict(event, "data");
+    g_assert_cmpstr(qdict_get_str(data, "id"), ==, "ram0");
+    g_assert_cmpuint(qdict_get_int(data, "cache-size"), ==, size);
+    g_assert_cmpuint(qdict_get_int(data, "local-size"), <=, size);
+    qobject_unref(event);
+    rm_check_sane(qts);
+}
+
 void rm_set_fault(QTestState *qts, const char *property, double value)
 {
     qtest_qmp_assert_success(qts, "{ 'execute': 'qom-set', 'arguments': { "

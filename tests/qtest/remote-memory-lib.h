@@ -54,6 +54,9 @@ uint64_t rm_store_pages(QTestState *qts, const char *id);
 /** rm_set_cache_size: of "ram0"; returns at once */
 void rm_set_cache_size(QTestState *qts, uint64_t size);
 
+/** rm_resize: the same, and wait until the cache has that size */
+void rm_resize(QTestState *qts, uint64_t size);
+
 /** rm_set_fault: change a property of "f0", a remote-store-fault */
 void rm_set_fault(QTestState *qts, const char *property, double value);
 

@@ -9,20 +9,6 @@
 #include "qobject/qjson.h"
 #include "remote-memory-lib.h"
 
-static void wait_resized(QTestState *qts, uint64_t size)
-{
-    QDict *event, *data;
-
-    rm_set_cache_size(qts, size);
-    event = qtest_qmp_eventwait_ref(qts, "REMOTE_MEMORY_CACHE_SIZE_CHANGE");
-    data = qdict_get_qdict(event, "data");
-    g_assert_cmpstr(qdict_get_str(data, "id"), ==, "ram0");
-    g_assert_cmpuint(qdict_get_int(data, "cache-size"), ==, size);
-    g_assert_cmpuint(qdict_get_int(data, "local-size"), <=, size);
-    qobject_unref(event);
-    rm_check_sane(qts);
-}
-
 /* If this fails, the cache is not what the operator has set. */
 static void test_resize(void)
 {
@@ -32,11 +18,11 @@ static void test_resize(void)
     rm_write_pages(qts, 0, nr, 1);
     g_assert_cmpuint(rm_query_member(qts, "evicted-pages"), ==, 0);
     for (int i = 0; i < 3; i++) {
-        wait_resized(qts, 180 * PAGE);
+        rm_resize(qts, 180 * PAGE);
         rm_check_pages(qts, 0, nr / 4, 1);
-        wait_resized(qts, 16 * MiB);
+        rm_resize(qts, 16 * MiB);
         rm_check_pages(qts, 0, nr, 1);
-        wait_resized(qts, 64 * MiB);
+        rm_resize(qts, 64 * MiB);
     }
     rm_check_pages(qts, 0, nr, 1);
     qtest_quit(qts);
@@ -49,7 +35,7 @@ static void test_resize_twice(void)
 
     rm_write_pages(qts, 0, 32 * MiB / PAGE, 1);
     rm_set_cache_size(qts, 1 * MiB);
-    wait_resized(qts, 180 * PAGE);
+    rm_resize(qts, 180 * PAGE);
     qtest_quit(qts);
 }
 
