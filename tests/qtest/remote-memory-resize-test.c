@@ -67,9 +67,9 @@ static void test_shrink_clean(void)
 
     rm_write_pages(qts, 0, 100, 1);
     rm_check_pages(qts, 0, 100, 1);
-    wait_resized(qts, 1 * MiB);
+    rm_resize(qts, 1 * MiB);
     rm_check_pages(qts, 0, 100, 1);
-    wait_resized(qts, 64 * PAGE);
+    rm_resize(qts, 64 * PAGE);
     rm_check_pages(qts, 0, 100, 1);
     qtest_quit(qts);
 }
