@@ -464,6 +464,23 @@ void shard_fault(RemoteShard *s, uint32_t index, uint32_t tid, bool write)
 }
 
 /*
+ * Pages that have come in a batch and are awaited by now are placed, which
+ * answers all who wait for them: below, who is parked must stay in the list.
+ */
+static void settle_parked(RemoteShard *s)
+{
+    Waiter *waiter = QTAILQ_FIRST(&s->parked);
+
+    while (waiter) {
+        bool settled =
+            page_map_get(&s->map, waiter->page)->state == PAGE_FETCHING &&
+            batches_wanted(s, waiter->page);
+
+        waiter = settled ? QTAILQ_FIRST(&s->parked) : QTAILQ_NEXT(waiter, next);
+    }
+}
+
+/*
  * Those that are parked stay so until they are answered, also while their
  * page is fetched: the VM can be paused all that time.  Returns: whether one
  * of them waits for room only.
@@ -473,6 +490,7 @@ static bool fault_retry_parked(RemoteShard *s)
     Waiter *waiter, *tmp;
     bool need_room = false;
 
+    settle_parked(s);
     QTAILQ_FOREACH_SAFE(waiter, &s->parked, next, tmp) {
         FaultAnswer answer = fault_answer(s, waiter);
 
