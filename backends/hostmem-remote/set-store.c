@@ -155,6 +155,9 @@ static int coroutine_fn set_store_run(Job *common, Error **errp)
                                  g_steal_pointer(&job->to));
         return 0;
     }
+    if (!*errp && !backend_job_goes_on(&job->base)) {
+        backend_job_stopped(&job->base, errp);
+    }
     return *errp ? -EIO : -ECANCELED;
 }
 
