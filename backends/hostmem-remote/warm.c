@@ -74,6 +74,9 @@ static bool coroutine_fn warm_up(BackendJob *job, Error **errp)
         backend_job_look_later();
     }
     tell_progress(job);
+    if (!told && pager->end == PAGER_RUNS) {
+        return true;
+    }
     if (!backend_job_goes_on(job)) {
         backend_job_stopped(job, errp);
     } else if (late) {
@@ -81,7 +84,7 @@ static bool coroutine_fn warm_up(BackendJob *job, Error **errp)
                    "should: memory backend '%s' got %" PRIu64 " pages",
                    remote_store_id(pager->store), pager->id, job->done);
     }
-    return !told && pager->end == PAGER_RUNS;
+    return false;
 }
 
 static int coroutine_fn warm_job_run(Job *common, Error **errp)
