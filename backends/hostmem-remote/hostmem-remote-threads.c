@@ -131,8 +131,9 @@ void remote_backend_add_thread_properties(ObjectClass *oc)
     object_class_property_add(oc, "iothreads", "strList", get_iothreads,
                               set_iothreads, NULL, NULL);
     object_class_property_set_description(oc, "iothreads",
-        "IDs of iothread objects, one for each shard, which no device uses "
-        "(default: made by the object)");
+        "IDs of iothread objects that serve faults, at most 64, which no "
+        "device uses (default: made by the object, one for two host CPUs, at "
+        "most 4)");
     object_class_property_add_str(oc, "thread-context", get_thread_context,
                                   set_thread_context);
     object_class_property_set_description(oc, "thread-context",

@@ -361,8 +361,8 @@ static void remote_backend_class_init(ObjectClass *oc, void *data)
     object_class_property_add(oc, "cache-size", "size", get_cache_size,
                               set_cache_size, NULL, NULL);
     object_class_property_set_description(oc, "cache-size",
-        "Target and bound for local memory, in bytes; can be changed while "
-        "the VM runs (default: size)");
+        "Target and bound for local memory, in bytes, a multiple of 4 KiB; "
+        "can be changed while the VM runs (default: size)");
     object_class_property_add_str(oc, "store", get_store, set_store);
     object_class_property_set_description(oc, "store",
         "ID of the remote-store-* object for the rest (default: a "
@@ -373,8 +373,9 @@ static void remote_backend_class_init(ObjectClass *oc, void *data)
                                    &RemoteMemoryPrefetch_lookup,
                                    get_prefetch, set_prefetch);
     object_class_property_set_description(oc, "prefetch",
-        "Which pages to fetch before they are asked for; can be changed "
-        "while the VM runs (default: adaptive)");
+        "Which pages to fetch before they are asked for: off, readahead, "
+        "stride or adaptive; can be changed while the VM runs (default: "
+        "adaptive)");
     object_class_property_add_bool(oc, "verify", get_verify, set_verify);
     object_class_property_set_description(oc, "verify",
         "Check the content of every page that is fetched (default: on)");
@@ -385,14 +386,15 @@ static void remote_backend_class_init(ObjectClass *oc, void *data)
     object_class_property_add(oc, "x-sample-pages", "uint32",
                               get_sample_pages, set_sample_pages, NULL, NULL);
     object_class_property_set_description(oc, "x-sample-pages",
-        "Of so many pages, one at most is used to estimate what other cache "
-        "sizes would cost; from the next cache size on (default: 128)");
+        "Of this number of pages, one at most is used to estimate what "
+        "other cache sizes would cost; from the next cache size on "
+        "(default: 128)");
     object_class_property_add_enum(oc, "on-error", "RemoteMemoryOnError",
                                    &RemoteMemoryOnError_lookup,
                                    get_on_error, set_on_error);
     object_class_property_set_description(oc, "on-error",
-        "What to do when the store fails and retries do not help: stop the "
-        "VM, or only report (default: stop)");
+        "What to do when the store fails and retries do not help: stop (the "
+        "VM) or report (and go on trying) (default: stop)");
 }
 
 static const TypeInfo remote_backend_info = {

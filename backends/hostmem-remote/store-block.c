@@ -463,7 +463,8 @@ static void sb_class_init(ObjectClass *oc, void *data)
     object_class_property_add_str(oc, "node-name", sb_get_node_name,
                                   sb_set_node_name);
     object_class_property_set_description(oc, "node-name",
-        "the block node; it has to be as large as the memory that uses it");
+        "the block node; it has to be as large as the memory that uses it "
+        "(required)");
     object_class_property_add(oc, "request-timeout-ms", "uint32",
                               sb_get_timeout, sb_set_timeout, NULL,
                               NULL);

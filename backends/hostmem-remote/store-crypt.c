@@ -479,12 +479,12 @@ static void crypt_class_init(ObjectClass *oc, void *data)
     object_class_property_add_str(oc, "store", crypt_get_store,
                                   crypt_set_store);
     object_class_property_set_description(oc, "store",
-        "the store behind, which gets encrypted pages only");
+        "ID of the store behind, which gets encrypted pages only (required)");
     object_class_property_add_str(oc, "key-secret", crypt_get_key_secret,
                                   crypt_set_key_secret);
     object_class_property_set_description(oc, "key-secret",
-        "the secret object that has the key of 32 bytes (default: a random "
-        "key)");
+        "ID of the secret object that has the key of 32 bytes (default: a "
+        "random key)");
 }
 
 static const TypeInfo crypt_info = {

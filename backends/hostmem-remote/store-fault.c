@@ -507,7 +507,7 @@ static void fault_class_init(ObjectClass *oc, void *data)
     object_class_property_add_str(oc, "store", fault_get_store,
                                   fault_set_store);
     object_class_property_set_description(oc, "store",
-        "id of the store behind");
+        "ID of the store behind (required)");
     object_class_property_add(oc, "seed", "uint64", fault_get_seed,
                               fault_set_seed, NULL, NULL);
     object_class_property_set_description(oc, "seed",

@@ -324,7 +324,7 @@ static void mc_class_init(ObjectClass *oc, void *data)
     object_class_property_add(oc, "servers", "strList", mc_get_servers,
                               mc_set_servers, NULL, NULL);
     object_class_property_set_description(oc, "servers",
-        "the servers, each as host:port or unix:path");
+        "the servers, each as host:port or unix:path (required)");
     object_class_property_add(oc, "request-timeout-ms", "uint32",
                               mc_get_timeout, mc_set_timeout, NULL, NULL);
     object_class_property_set_description(oc, "request-timeout-ms",

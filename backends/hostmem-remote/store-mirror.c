@@ -326,7 +326,7 @@ static void mirror_class_init(ObjectClass *oc, void *data)
     object_class_property_add(oc, "stores", "strList", mirror_get_stores,
                               mirror_set_stores, NULL, NULL);
     object_class_property_set_description(oc, "stores",
-        "the stores, each of which gets all pages");
+        "IDs of the stores, each of which gets all pages (required)");
     object_class_property_add(oc, "write-quorum", "uint32", mirror_get_quorum,
                               mirror_set_quorum, NULL, NULL);
     object_class_property_set_description(oc, "write-quorum",

@@ -495,7 +495,7 @@ static void ram_class_init(ObjectClass *oc, void *data)
                                    &RemoteStoreCompression_lookup,
                                    ram_get_compress, ram_set_compress);
     object_class_property_set_description(oc, "compress",
-        "how pages are compressed (default: off)");
+        "how pages are compressed: off, lz4 or zstd (default: off)");
     object_class_property_add(oc, "max-size", "size", ram_get_max_size,
                               ram_set_max_size, NULL, NULL);
     object_class_property_set_description(oc, "max-size",

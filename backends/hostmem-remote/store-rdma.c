@@ -240,7 +240,7 @@ static void sr_class_init(ObjectClass *oc, void *data)
 
     object_class_property_add_str(oc, "server", sr_get_server, sr_set_server);
     object_class_property_set_description(oc, "server",
-        "the qemu-memory-server, as host:port");
+        "the qemu-memory-server, as host:port (required)");
     object_class_property_add_str(oc, "device", sr_get_device, sr_set_device);
     object_class_property_set_description(oc, "device",
         "the only RDMA device that may be used (default: the one that leads "

@@ -371,7 +371,8 @@ static void stripe_class_init(ObjectClass *oc, void *data)
     object_class_property_add(oc, "stores", "strList", stripe_get_stores,
                               stripe_set_stores, NULL, NULL);
     object_class_property_set_description(oc, "stores",
-        "the stores of the pool, weighted by their limits of size");
+        "IDs of the stores of the pool, weighted by their limits of size "
+        "(required)");
 }
 
 static const TypeInfo stripe_info = {

@@ -333,7 +333,7 @@ static void hints_class_init(ObjectClass *klass, void *data)
     device_class_set_legacy_reset(dc, hints_reset);
     device_class_set_props(dc, hints_properties);
     object_class_property_set_description(klass, "pages-per-second",
-        "Limit of what hints may name, in pages of 4 KiB");
+        "Limit of what hints may name, in pages of 4 KiB per second");
     object_class_property_set_description(klass, "forget",
         "Let the guest say that the content of pages may be forgotten");
 }

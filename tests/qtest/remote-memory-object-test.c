@@ -218,6 +218,118 @@ static void test_dimm(void)
     qtest_quit(qts);
 }
 
+/* Help */
+
+static QList *list(QTestState *qts, const char *command, const char *member,
+                   const char *value)
+{
+    QDict *args = qdict_new();
+    QDict *resp;
+    QList *answer;
+
+    qdict_put_str(args, member, value);
+    resp = qtest_qmp(qts, "{ 'execute': %s, 'arguments': %p }", command, args);
+    g_assert_true(qdict_haskey(resp, "return"));
+    answer = qobject_ref(qdict_get_qlist(resp, "return"));
+    qobject_unref(resp);
+    return answer;
+}
+
+static bool has_one_of(const char *text, const char *const *words)
+{
+    for (; *words; words++) {
+        if (strstr(text, *words)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A number needs a unit, and what may be left out a default. */
+static bool is_complete(QDict *property)
+{
+    static const char *const numbers[] = {
+        "int", "size", "uint32", "uint64", "number", NULL
+    };
+    static const char *const units[] = {
+        "in bytes", "seconds", "number of ", "in pages", "from 0 to 1",
+        "random sequence", NULL
+    };
+    static const char *const defaults[] = {
+        "(default: ", "(required)", "(read-only)", NULL
+    };
+    const char *text = qdict_get_try_str(property, "description") ?: "";
+
+    return g_str_has_prefix(text, "not available: ") ||
+           ((qdict_haskey(property, "default-value") ||
+             has_one_of(text, defaults)) &&
+            (!g_strv_contains(numbers, qdict_get_str(property, "type")) ||
+             has_one_of(text, units)) && *text);
+}
+
+static QDict *find(QList *properties, const char *name)
+{
+    QListEntry *entry;
+
+    QLIST_FOREACH_ENTRY(properties, entry) {
+        QDict *property = qobject_to(QDict, qlist_entry_obj(entry));
+
+        if (g_str_equal(qdict_get_str(property, "name"), name)) {
+            return property;
+        }
+    }
+    return NULL;
+}
+
+/* Check those properties of a type that another one does not have. */
+static void check_help(QTestState *qts, const char *command, const char *type,
+                       const char *parent)
+{
+    QList *all = list(qts, command, "typename", type);
+    QList *inherited = list(qts, "qom-list-properties", "typename", parent);
+    unsigned nr = 0;
+    QListEntry *entry;
+
+    QLIST_FOREACH_ENTRY(all, entry) {
+        QDict *property = qobject_to(QDict, qlist_entry_obj(entry));
+        const char *name = qdict_get_str(property, "name");
+
+        if (find(inherited, name)) {
+            continue;
+        }
+        if (!is_complete(property)) {
+            g_test_message("%s,%s: '%s'", type, name,
+                           qdict_get_try_str(property, "description"));
+            g_test_fail();
+        }
+        nr++;
+    }
+    g_assert_cmpuint(nr, >, 0);
+    qobject_unref(inherited);
+    qobject_unref(all);
+}
+
+/* If this fails, "-object TYPE,help" does not say what a property is for. */
+static void test_help(void)
+{
+    QTestState *qts = qtest_init("-machine none");
+    QList *stores = list(qts, "qom-list-types", "implements", "remote-store");
+    QListEntry *entry;
+
+    check_help(qts, "qom-list-properties", "memory-backend-remote",
+               "memory-backend");
+    check_help(qts, "device-list-properties", "remote-memory-hints",
+               "pci-device");
+    QLIST_FOREACH_ENTRY(stores, entry) {
+        QDict *type = qobject_to(QDict, qlist_entry_obj(entry));
+
+        check_help(qts, "qom-list-properties", qdict_get_str(type, "name"),
+                   "remote-store");
+    }
+    qobject_unref(stores);
+    qtest_quit(qts);
+}
+
 int main(int argc, char **argv)
 {
     static const RmTest tests[] = {
@@ -230,6 +342,7 @@ int main(int argc, char **argv)
         { "object/del-in-use", test_del_in_use },
         { "object/numa", test_numa },
         { "object/dimm", test_dimm },
+        { "object/help", test_help },
         { NULL },
     };
 
