@@ -7,6 +7,7 @@ PROGRAMS := qemu-system-x86_64 qemu-img qemu-io qemu-nbd \
 SERVER = $(shell grep -qsw rdma build/qemu/remote-memory-features && \
                  echo remote-memory/memory-server/qemu-memory-server)
 CONFIGURED := build/configured
+export PREFIX DESTDIR
 
 all: $(CONFIGURED)
 	@flock $(OBJ) ninja -C $(OBJ) $(PROGRAMS) $(SERVER)
@@ -20,6 +21,16 @@ $(CONFIGURED): configure patches/series $(wildcard patches/*.patch)
 
 deps:
 	@scripts/deps all
+
+# PREFIX=/usr/local, DESTDIR= to put that below another directory
+install: all
+	@scripts/install
+
+install-strip: all
+	@scripts/install --strip
+
+uninstall:
+	@scripts/install --remove
 
 run: deps
 	@$(MAKE) all
@@ -58,6 +69,8 @@ distclean:
 help:
 	@echo 'make            build QEMU and its tools in build/; configure if needed'
 	@echo 'make deps       install the packages that building and testing need'
+	@echo 'make install    install below PREFIX=/usr/local, in DESTDIR if that is set;'
+	@echo '                install-strip without symbols, uninstall to remove it'
 	@echo 'make run        from nothing to a guest under memory pressure'
 	@echo 'make check      from nothing to all tests; scripts/check SUITE... for some'
 	@echo 'make bench      from nothing to measurements against what else there is;'
@@ -71,4 +84,5 @@ help:
 	@echo
 	@echo 'To choose options, run ./configure first; ./configure --help lists them.'
 
-.PHONY: all deps run check bench soak check-hooks check-functions checkpatch clean distclean help
+.PHONY: all deps install install-strip uninstall run check bench soak \
+        check-hooks check-functions checkpatch clean distclean help
