@@ -32,6 +32,9 @@ install-strip: all
 uninstall:
 	@scripts/install --remove
 
+deb: all
+	@scripts/deb
+
 run: deps
 	@$(MAKE) all
 	@tests/guest/demo
@@ -71,6 +74,7 @@ help:
 	@echo 'make deps       install the packages that building and testing need'
 	@echo 'make install    install below PREFIX=/usr/local, in DESTDIR if that is set;'
 	@echo '                install-strip without symbols, uninstall to remove it'
+	@echo 'make deb        make a Debian package of the same in build/'
 	@echo 'make run        from nothing to a guest under memory pressure'
 	@echo 'make check      from nothing to all tests; scripts/check SUITE... for some'
 	@echo 'make bench      from nothing to measurements against what else there is;'
@@ -84,5 +88,5 @@ help:
 	@echo
 	@echo 'To choose options, run ./configure first; ./configure --help lists them.'
 
-.PHONY: all deps install install-strip uninstall run check bench soak \
+.PHONY: all deps install install-strip uninstall deb run check bench soak \
         check-hooks check-functions checkpatch clean distclean help
