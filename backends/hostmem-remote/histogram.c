@@ -21,26 +21,3 @@ void histogram_merge(Histogram *h, const Histogram *from)
         h->buckets[i] += from->buckets[i];
     }
 }
-
-uint64_t histogram_count(const Histogram *h)
-{
-    uint64_t count = 0;
-
-    for (int i = 0; i < HISTOGRAM_BUCKETS; i++) {
-        count += h->buckets[i];
-    }
-    return count;
-}
-
-uint64_t histogram_quantile(const Histogram *h, double share)
-{
-    uint64_t want = ceil(histogram_count(h) * share), below = 0;
-
-    for (int i = 0; i < HISTOGRAM_BUCKETS; i++) {
-        below += h->buckets[i];
-        if (below && below >= want) {
-            return 1ull << i;
-        }
-    }
-    return 0;
-}

@@ -28,17 +28,4 @@ void histogram_add(Histogram *h, uint64_t value);
 /** histogram_merge: add what is in *@from */
 void histogram_merge(Histogram *h, const Histogram *from);
 
-/** histogram_count: how many values there are */
-uint64_t histogram_count(const Histogram *h);
-
-/**
- * histogram_quantile: what a share of the values is below
- * @h: the histogram
- * @share: from 0 to 1
- *
- * Returns: the upper end of the bucket where that is, or 0 if it is empty: up
- * to twice too much.
- */
-uint64_t histogram_quantile(const Histogram *h, double share);
-
 #endif
