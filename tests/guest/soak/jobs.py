@@ -47,10 +47,12 @@ def set_store(world, numbers):
     """All of a backend into another store."""
     name, info = numbers.choice(sorted(world.infos().items()))
     store = numbers.choice(sorted(world.stores))
+    moves = world.jobs_of(name, MOVE)
     refusals = []
-    if world.jobs_of(name, MOVE):
+    if moves:
         refusals.append('moved by another job')
-    if info['store'] == store:
+    # One that has just ended has moved it there.
+    if store in [info['store'], *(job.store for job in moves)]:
         refusals.append(f"its store is '{store}' already")
     start(world, MOVE, name, '|'.join(refusals) or NEVER, store=store)
 
