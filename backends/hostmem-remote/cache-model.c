@@ -66,8 +66,8 @@ static bool drop(CacheModel *m)
             Page *page = page_map_get(&m->map, slot->page);
 
             page_set_stored(page, 0);
-            page_map_move(&m->map, slot->page, PAGE_REMOTE);
             replacement_dropped(&m->replacement, page);
+            page_map_move(&m->map, slot->page, PAGE_REMOTE);
         }
     }
     standby_pop(&m->standby, nr);
@@ -154,8 +154,8 @@ void cache_model_remote(CacheModel *m, uint32_t index)
 
     page_set_stored(page, 0);
     page->flags |= PAGE_VISITED;
-    page_map_move(&m->map, index, PAGE_REMOTE);
     replacement_dropped(&m->replacement, page);
+    page_map_move(&m->map, index, PAGE_REMOTE);
 }
 
 bool cache_model_sane(const CacheModel *m)

@@ -33,8 +33,8 @@ static void drop_page(RemoteShard *s, uint32_t index, SlotState content)
     switch (content) {
     case SLOT_CLEAN:
         prefetch_dropped(s, index);
-        shard_move(s, index, PAGE_REMOTE);
         replacement_dropped(&s->replacement, page_map_get(&s->map, index));
+        shard_move(s, index, PAGE_REMOTE);
         break;
     case SLOT_ZERO:
         shard_move(s, index, PAGE_ZERO);

@@ -124,7 +124,6 @@ static void fetch_void(RemoteShard *s, uint32_t index)
 /* That a page cannot be had is of interest to those who wait for it. */
 static void fetch_failed(RemoteShard *s, ShardRequest *r)
 {
-    page_map_get(&s->map, r->page)->flags &= ~PAGE_HISTORY;
     shard_move(s, r->page, PAGE_REMOTE);
     budget_release(&s->budget);
     if (r->req.background && !fault_awaited(s, r->page)) {

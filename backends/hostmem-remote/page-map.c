@@ -132,7 +132,7 @@ void page_map_move(PageMap *map, uint32_t index, PageState to)
     if (from == PAGE_RESIDENT) {
         list_unlink(map, index);
     }
-    if (to == PAGE_ZERO) {
+    if (to == PAGE_ZERO || to == PAGE_REMOTE) {
         page->flags &= ~PAGE_HISTORY;
     }
     if (to == PAGE_RESIDENT) {
@@ -210,11 +210,19 @@ void page_map_join(PageMap *map, uint32_t index)
     }
 }
 
+/* What is not here has no history: its next arrival begins a new one. */
+static bool history_sane(const Page *page)
+{
+    if (page->state == PAGE_ZERO || page->state == PAGE_REMOTE) {
+        return !page_has(page, PAGE_HISTORY);
+    }
+    return !page_has(page, PAGE_VISITED) ||
+           !page_has(page, PAGE_PROTECTED | PAGE_REFERENCED | PAGE_BLOCK);
+}
+
 static bool page_sane(const Page *page)
 {
-    if (page_has(page, PAGE_VISITED) &&
-        (page_has(page, PAGE_PROTECTED | PAGE_REFERENCED | PAGE_BLOCK) ||
-         page->state == PAGE_ZERO || page->state == PAGE_REMOTE)) {
+    if (!history_sane(page)) {
         return false;
     }
     switch (page->state) {

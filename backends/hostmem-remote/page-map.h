@@ -104,7 +104,7 @@ enum {
     PAGE_PROBE      = 1 << 5,
     PAGE_BLOCK      = 1 << 6,
     PAGE_VISITED    = 1 << 7,
-    /* What is void once the page has no content any more. */
+    /* What is void once the page is not here any more. */
     PAGE_HISTORY    = PAGE_PROTECTED | PAGE_REFERENCED | PAGE_PROBE |
                       PAGE_BLOCK | PAGE_VISITED,
 };

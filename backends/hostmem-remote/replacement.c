@@ -144,7 +144,6 @@ void replacement_dropped(Replacement *r, Page *page)
 {
     page->dropped = page_has(page, PAGE_VISITED) ? r->drops - LONG_AGO
                                                  : r->drops++;
-    page->flags &= ~(PAGE_PROTECTED | PAGE_REFERENCED | PAGE_VISITED);
 }
 
 void replacement_fetched(Replacement *r, Page *page, uint32_t cache)

@@ -108,7 +108,7 @@ bool replacement_stuck(const Replacement *r, const PageMap *map);
 /** replacement_refaulted: a page in STANDBY was touched; before it moves */
 void replacement_refaulted(Page *page);
 
-/** replacement_dropped: a page in STANDBY has become REMOTE */
+/** replacement_dropped: a page in STANDBY becomes REMOTE; before it moves */
 void replacement_dropped(Replacement *r, Page *page);
 
 /**

@@ -51,9 +51,9 @@ static uint32_t drop(CacheSim *sim, uint32_t max)
         const StandbySlot *slot = &sim->standby.slots[i];
 
         if (slot->state == SLOT_CLEAN) {
-            page_map_move(&sim->map, slot->page, PAGE_REMOTE);
             replacement_dropped(&sim->replacement,
                                 page_map_get(&sim->map, slot->page));
+            page_map_move(&sim->map, slot->page, PAGE_REMOTE);
         }
     }
     standby_pop(&sim->standby, nr);
@@ -65,8 +65,8 @@ static uint32_t drop(CacheSim *sim, uint32_t max)
 static void let_go(CacheSim *sim, uint32_t index)
 {
     page_map_move(&sim->map, index, PAGE_STANDBY);
-    page_map_move(&sim->map, index, PAGE_REMOTE);
     replacement_dropped(&sim->replacement, page_map_get(&sim->map, index));
+    page_map_move(&sim->map, index, PAGE_REMOTE);
     budget_drop(&sim->budget, 1);
 }
 

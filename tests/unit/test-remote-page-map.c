@@ -241,8 +241,8 @@ static void test_yield(void)
 }
 
 /*
- * What was known of a page that the guest gave back says nothing of the one
- * that comes in its place; but that the store has a copy has to be swept.
+ * What was known of a page that went, or that the guest gave back, says nothing
+ * of the one that comes in its place; but the store's copy is known of.
  */
 static void test_history(void)
 {
@@ -258,6 +258,10 @@ static void test_history(void)
     g_assert_cmphex(page->flags, ==, PAGE_STORED);
     make_resident(&map, 1);
     g_assert_cmpuint(map.protected.nr, ==, 0);
+    page_map_move(&map, 1, PAGE_STANDBY);
+    page->flags |= PAGE_HISTORY;
+    page_map_move(&map, 1, PAGE_REMOTE);
+    g_assert_cmphex(page->flags, ==, PAGE_STORED);
     g_assert_true(page_map_sane(&map));
     page_map_destroy(&map);
 }
@@ -316,6 +320,9 @@ static void test_insane(void)
     map.pages[6].state = PAGE_REMOTE;
     g_assert_false(page_map_sane(&map));
     map.pages[6].state = PAGE_ZERO;
+    map.pages[6].flags = PAGE_PROTECTED;
+    g_assert_false(page_map_sane(&map));
+    map.pages[6].flags = 0;
     g_assert_true(page_map_sane(&map));
     map.pages[2].flags = PAGE_PROTECTED;
     g_assert_false(page_map_sane(&map));
@@ -328,10 +335,10 @@ static void test_insane(void)
 }
 
 /* Flags that may come and go with a page that is not in a list, on its way. */
-static void random_history(Page *page, PageState to)
+static void random_history(Page *page)
 {
     page->flags &= ~PAGE_HISTORY;
-    if (to != PAGE_REMOTE && g_test_rand_bit()) {
+    if (g_test_rand_bit()) {
         page->flags |= PAGE_VISITED | (g_test_rand_int() & PAGE_PROBE);
     } else {
         page->flags |= g_test_rand_int() & PAGE_HISTORY & ~PAGE_VISITED;
@@ -356,7 +363,7 @@ static void random_arrival(PageMap *map, uint32_t index)
         page_map_move(map, index, PAGE_ZERO);
         return;
     }
-    random_history(page, next);
+    random_history(page);
     page_map_move(map, index, next);
 }
 
@@ -398,11 +405,11 @@ static void random_step(PageMap *map, uint32_t index)
         break;
     case PAGE_STANDBY:
         if (g_test_rand_bit()) {
-            random_history(page, PAGE_REMOTE);
+            random_history(page);
             page_set_stored(page, g_test_rand_int());
             page_map_move(map, index, PAGE_REMOTE);
         } else {
-            random_history(page, PAGE_RESIDENT);
+            random_history(page);
             page_map_move(map, index, PAGE_RESIDENT);
         }
         break;
