@@ -8,13 +8,13 @@
 #define REMOTE_MEMORY_SHARD_H
 
 #include "budget.h"
-#include "fault-times.h"
 #include "gather.h"
 #include "page-map.h"
 #include "pager.h"
 #include "qemu/bitops.h"
 #include "remote-memory/store.h"
 #include "replacement.h"
+#include "shard-stats.h"
 #include "standby.h"
 #include "system/iothread.h"
 #include "workers.h"
@@ -121,36 +121,6 @@ typedef struct ShardRequest {
 } ShardRequest;
 
 typedef QSLIST_HEAD(, ShardRequest) ShardRequestList;
-
-/**
- * struct ShardStats - counters, by cause
- *
- * Written by the shard's thread, read by any.  As in #RemoteMemoryInfo.
- */
-typedef struct ShardStats {
-    uint64_t faults;
-    uint64_t refaults;
-    uint64_t zero_fills;
-    uint64_t fetched;
-    uint64_t received;
-    uint64_t awaited;       /* of these: the guest waited; see balance.h */
-    uint64_t visited;       /* of these: for visitors only */
-    uint64_t written;
-    uint64_t evicted;
-    uint64_t clean_drops;
-    uint64_t zero_drops;
-    uint64_t discarded;
-    uint64_t pinned_skips;
-    uint64_t over_limit;
-    uint64_t prefetched;
-    uint64_t probes;
-    uint64_t probe_hits;
-    uint64_t errors;
-    uint64_t fault_time_ns;
-    uint64_t waiting;       /* faults that are not answered yet */
-    FaultTimes times;
-    uint64_t sampled_refaults;
-} ShardStats;
 
 /* Whether a shard has left the mirror. */
 typedef enum ShardKept {
@@ -388,12 +358,6 @@ static inline uint8_t *shard_slot_mem(const RemoteShard *s, uint32_t slot)
 static inline bool shard_stripe_begins(const RemoteShard *s, uint32_t index)
 {
     return index % (1ull << s->pager->stripe_shift) == 0;
-}
-
-/** shard_count: add to a counter that other threads read */
-static inline void shard_count(uint64_t *counter, uint64_t n)
-{
-    qatomic_set(counter, *counter + n);
 }
 
 /** shard_take: use one more page.  Returns: false if there is no room */
