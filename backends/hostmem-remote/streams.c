@@ -26,6 +26,17 @@
  */
 #define SLACK 8
 
+/*
+ * Objects of a few pages each look like streams that end at once, and fetch in
+ * vain.  A thread needs a fault more in a row to begin one for each so many of
+ * those, up to four more.
+ */
+#define DOUBT 4
+#define MOST_DOUBT (4 * DOUBT)
+
+/* A stream that ends with no more windows than that was not worth it. */
+#define FEW_WINDOWS 2
+
 /* A thread's entry, in place of the one that was not used for longest. */
 static StreamThread *find_thread(Streams *s, uint32_t tid)
 {
@@ -110,6 +121,14 @@ static bool stream_skipped(const Stream *stream, int64_t page)
            steps(stream->witness, page, stream->stride) > 0;
 }
 
+static void stream_end(StreamThread *t, Stream *stream)
+{
+    if (stream->windows <= FEW_WINDOWS) {
+        t->doubt = MIN(t->doubt + 1, MOST_DOUBT);
+    }
+    *stream = (Stream) { 0 };
+}
+
 /* Is the page in one of the streams?  If so, that one goes on. */
 static bool stream_continue(StreamThread *t, int64_t page, uint32_t limit,
                             StreamWindow *window)
@@ -129,12 +148,15 @@ static bool stream_continue(StreamThread *t, int64_t page, uint32_t limit,
         }
         stream_touched(stream, page);
         if (in_window >= 0 && stream_skipped(stream, page)) {
-            *stream = (Stream) { 0 };
+            stream_end(t, stream);
             continue;
         }
         stream->used = t->faults;
         if (in_window >= 0) {
             stream_advance(stream, page, limit, window);
+            if (stream->windows == FEW_WINDOWS + 1) {
+                t->doubt /= 2;
+            }
         }
         return true;
     }
@@ -156,6 +178,7 @@ static Stream *stream_new(StreamThread *t)
             oldest = stream;
         }
     }
+    stream_end(t, oldest);
     return oldest;
 }
 
@@ -182,37 +205,62 @@ static uint32_t history_length(const StreamThread *t)
     return MIN(t->recorded, STREAM_HISTORY);
 }
 
-static bool history_has(const StreamThread *t, int64_t page)
+/* Where a thread that comes to @page by this step would have come from. */
+static bool comes_from(const StreamFault *fault, int64_t page, int32_t stride)
+{
+    return stride == 1 ? fault->end == page
+           : stride == -1 ? fault->first == page + 1
+           : fault->page == page - stride;
+}
+
+static const StreamFault *history_before(const StreamThread *t, int64_t page,
+                                         int32_t stride)
 {
     for (uint32_t i = 0; i < history_length(t); i++) {
-        if (t->history[i].page == page) {
-            return true;
+        if (comes_from(&t->history[i], page, stride)) {
+            return &t->history[i];
         }
     }
-    return false;
+    return NULL;
+}
+
+/* Were there @nr faults more, one after the other, before this one? */
+static bool history_goes_back(const StreamThread *t, const StreamFault *fault,
+                              int32_t stride, uint32_t nr)
+{
+    while (nr-- && fault) {
+        fault = history_before(t, stride == 1 ? fault->first
+                                  : stride == -1 ? fault->end - 1
+                                  : fault->page, stride);
+    }
+    return fault;
 }
 
 /* The stride of a stream that @page would be part of, or 0. */
 static int32_t find_stride(const StreamThread *t, int64_t page,
                            RemoteMemoryPrefetch mode)
 {
+    uint32_t more = t->doubt / DOUBT;
+
     /* The latest first. */
     for (uint32_t i = 1; i <= history_length(t); i++) {
         const StreamFault *fault =
             &t->history[(t->recorded - i) % STREAM_HISTORY];
         int64_t distance = page - fault->page;
 
-        if (page == fault->end && i <= NEIGHBOUR_FAULTS) {
+        if (page == fault->end && i <= NEIGHBOUR_FAULTS &&
+            history_goes_back(t, fault, 1, more)) {
             return 1;
         }
         if (mode == REMOTE_MEMORY_PREFETCH_READAHEAD && distance != 1) {
             continue;
         }
-        if (page == fault->first - 1 && i <= NEIGHBOUR_FAULTS) {
+        if (page == fault->first - 1 && i <= NEIGHBOUR_FAULTS &&
+            history_goes_back(t, fault, -1, more)) {
             return -1;
         }
         if (distance && ABS(distance) <= STREAM_MAX_STRIDE &&
-            history_has(t, page - 2 * distance)) {
+            history_goes_back(t, fault, distance, 1 + more)) {
             return distance;
         }
     }
@@ -277,6 +325,7 @@ void streams_handed_over(Streams *s, uint32_t tid,
         .next_witness = ahead ? window->witness : -1,
         .stride = window->stride,
         .window = window->nr,
+        .windows = FEW_WINDOWS + 1,
         .used = ++t->faults,
     };
 }

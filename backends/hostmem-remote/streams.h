@@ -35,6 +35,10 @@
  * fault, the witness: if the next marker is reached and it has not been, that
  * was no stream.
  *
+ * Objects of a few pages begin streams that end at once.  What those have
+ * fetched is in vain, so a thread with many of them has to show more faults in
+ * a row before one begins, until one of its streams has lasted.
+ *
  * Distances are in steps of @stride.  A fault between @marked and @end, or
  * shortly after it, is the marker's, even if another page was chosen or the
  * window comes late; between @begin and @marked it means nothing.
@@ -95,6 +99,7 @@ typedef struct StreamFault {
  * @faults: how many it has had; wraps
  * @recorded: how many of them are or were in @history: those in no stream
  * @used: when it last faulted, by a count of all threads' faults
+ * @doubt: streams that ended at once, less those that lasted
  * @history: the last of these, at their number modulo STREAM_HISTORY
  * @streams: its streams
  */
@@ -103,6 +108,7 @@ typedef struct StreamThread {
     uint32_t faults;
     uint32_t recorded;
     uint32_t used;
+    uint32_t doubt;
     StreamFault history[STREAM_HISTORY];
     Stream streams[STREAMS_PER_THREAD];
 } StreamThread;

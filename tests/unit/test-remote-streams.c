@@ -269,6 +269,39 @@ static void test_larger_steps(void)
     }
 }
 
+/* Objects of @pages pages each, all over memory. */
+static void touch_objects(Memory *m, int pages, int objects)
+{
+    for (int i = 0; i < objects; i++) {
+        scan(m, 1, g_test_rand_int_range(0, PAGES / 64) * 64, 1, pages);
+    }
+}
+
+/*
+ * If this fails, a program that goes from one small object to another pays for
+ * what lies behind each; or one that has done that is not trusted any more.
+ */
+static void test_objects(void)
+{
+    for (int pages = 2; pages <= 5; pages++) {
+        g_autofree Memory *m = memory_new();
+
+        touch_objects(m, pages, 2000);
+        check_costs(m, "objects", 2000 * pages, 200, 1600);
+        memset(m->place, REMOTE, sizeof(m->place));
+        m->waits = 0;
+        scan(m, 1, 0, 1, 6400);
+        g_test_message("then a scan: waited %u times", m->waits);
+        g_assert_cmpuint(m->waits, <=, 6);
+        m->waits = 0;
+        for (int i = 0; i < 8; i++) {
+            scan(m, 1, PAGES / 16 * (8 + i), 1, 640);
+        }
+        g_test_message("and others: waited %u times", m->waits);
+        g_assert_cmpuint(m->waits, <=, 8 * 3);
+    }
+}
+
 /* If this fails, a stream that was none costs a whole window. */
 static void test_ramp(void)
 {
@@ -443,6 +476,7 @@ int main(int argc, char **argv)
     g_test_add_func("/remote-memory/streams/random", test_random);
     g_test_add_func("/remote-memory/streams/random-small", test_random_small);
     g_test_add_func("/remote-memory/streams/larger-steps", test_larger_steps);
+    g_test_add_func("/remote-memory/streams/objects", test_objects);
     g_test_add_func("/remote-memory/streams/ramp", test_ramp);
     g_test_add_func("/remote-memory/streams/limit", test_limit);
     g_test_add_func("/remote-memory/streams/readahead", test_readahead);
