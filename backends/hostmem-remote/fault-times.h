@@ -12,9 +12,8 @@
 
 /**
  * enum FaultStage - what a fault on a page in the store waits for
- * @FAULT_STAGE_QUEUE: for the pager, from when it sees the fault: for room, or
- *     for others that are before it
- * @FAULT_STAGE_STORE: for the store
+ * @FAULT_STAGE_QUEUE: for room, from when the pager sees the fault
+ * @FAULT_STAGE_STORE: for the store, from when it is to be asked
  * @FAULT_STAGE_PLACE: for the content to be verified and placed
  */
 typedef enum FaultStage {

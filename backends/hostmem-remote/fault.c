@@ -6,7 +6,6 @@
 
 #include "qemu/osdep.h"
 #include "qemu/lockable.h"
-#include "qemu/timer.h"
 #include "qemu/userfaultfd.h"
 #include "arrival.h"
 #include "batches.h"
@@ -366,7 +365,7 @@ static Waiter *waiter_new(RemoteShard *s)
 
 static void count_answered(RemoteShard *s, const Waiter *waiter)
 {
-    int64_t ns = get_clock() - waiter->since;
+    int64_t ns = shard_look_at_clock(s) - waiter->since;
 
     shard_count(&s->stats.fault_time_ns, ns);
     histogram_add(&s->stats.times.latency[waiter->was], ns);
@@ -439,7 +438,7 @@ void shard_fault(RemoteShard *s, uint32_t index, uint32_t tid, bool write)
         .was = page_map_get(&s->map, index)->state,
         .write = write,
         .visitor = visitors_has(tid),
-        .since = get_clock(),
+        .since = shard_look_at_clock(s),
     };
     FaultAnswer answer;
 
@@ -525,6 +524,7 @@ bool fault_retry(RemoteShard *s)
 
     if (s->nr_parked || !QTAILQ_EMPTY(&s->for_room)) {
         evict_unstick(s);
+        shard_look_at_clock(s);
     }
     /* Those that were parked have waited longest. */
     parked = fault_retry_parked(s);

@@ -6,7 +6,6 @@
 
 #include "qemu/osdep.h"
 #include "qemu/memalign.h"
-#include "qemu/timer.h"
 #include "content.h"
 #include "recovery.h"
 #include "shard.h"
@@ -58,7 +57,9 @@ bool fetch_start(RemoteShard *s, const Waiter *w)
     fetch_for(s, w->page, w->visitor);
     shard_request_get(s, &s->idle_fetches, w->page);
     shard_move(s, w->page, PAGE_FETCHING);
-    r->asked = w->since;
+    r->started = s->clock;
+    histogram_add(&s->stats.times.stages[FAULT_STAGE_QUEUE],
+                  s->clock - w->since);
     s->fetching++;
     s->batch[s->nr_batch++] = &r->req;
     return true;
@@ -66,22 +67,12 @@ bool fetch_start(RemoteShard *s, const Waiter *w)
 
 void fetch_submit(RemoteShard *s)
 {
-    Histogram *stages = s->stats.times.stages;
     unsigned nr = s->nr_batch;
-    int64_t now;
 
-    if (!nr) {
-        return;
+    if (nr) {
+        s->nr_batch = 0;
+        remote_store_submit(s->queue, s->batch, nr);
     }
-    now = get_clock();
-    for (unsigned i = 0; i < nr; i++) {
-        ShardRequest *r = container_of(s->batch[i], ShardRequest, req);
-
-        r->sent = now;
-        histogram_add(&stages[FAULT_STAGE_QUEUE], now - r->asked);
-    }
-    s->nr_batch = 0;
-    remote_store_submit(s->queue, s->batch, nr);
 }
 
 bool fetch_verify(RemoteShard *s, ShardRequest *r)
@@ -193,11 +184,12 @@ static void fetch_complete(RemoteStoreRequest *req)
     RemoteShard *s = r->shard;
     Histogram *stages = s->stats.times.stages;
     bool kick = others_wait(s);
-    int64_t came = get_clock();
+    int64_t came = shard_look_at_clock(s);
 
-    histogram_add(&stages[FAULT_STAGE_STORE], came - r->sent);
+    histogram_add(&stages[FAULT_STAGE_STORE], came - r->started);
     fetch_settle(s, r);
-    histogram_add(&stages[FAULT_STAGE_PLACE], get_clock() - came);
+    /* Whoever waited was answered just now. */
+    histogram_add(&stages[FAULT_STAGE_PLACE], s->clock - came);
     shard_request_put(s, &s->idle_fetches, r);
     if (kick || others_wait(s)) {
         shard_kick(s);

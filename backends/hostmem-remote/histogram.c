@@ -6,14 +6,6 @@
 
 #include "qemu/osdep.h"
 #include "histogram.h"
-#include "qemu/host-utils.h"
-
-void histogram_add(Histogram *h, uint64_t value)
-{
-    unsigned bucket = MIN(64 - clz64(value), HISTOGRAM_BUCKETS - 1);
-
-    h->buckets[bucket]++;
-}
 
 void histogram_merge(Histogram *h, const Histogram *from)
 {

@@ -7,6 +7,8 @@
 #ifndef REMOTE_MEMORY_HISTOGRAM_H
 #define REMOTE_MEMORY_HISTOGRAM_H
 
+#include "qemu/host-utils.h"
+
 /** HISTOGRAM_BUCKETS: the last one begins at 2^38 ns, which is 275 s */
 #define HISTOGRAM_BUCKETS 40
 
@@ -23,7 +25,12 @@ typedef struct Histogram {
 } Histogram;
 
 /** histogram_add: count a value, in any unit */
-void histogram_add(Histogram *h, uint64_t value);
+static inline void histogram_add(Histogram *h, uint64_t value)
+{
+    unsigned bucket = MIN(64 - clz64(value), HISTOGRAM_BUCKETS - 1);
+
+    h->buckets[bucket]++;
+}
 
 /** histogram_merge: add what is in *@from */
 void histogram_merge(Histogram *h, const Histogram *from);

@@ -12,6 +12,7 @@
 #include "page-map.h"
 #include "pager.h"
 #include "qemu/bitops.h"
+#include "qemu/timer.h"
 #include "remote-memory/store.h"
 #include "replacement.h"
 #include "shard-stats.h"
@@ -103,8 +104,7 @@ typedef QTAILQ_HEAD(, Waiter) WaiterList;
  * @page: index of the page within the shard
  * @slot: (put) the standby slot that is read
  * @hash: (put) hash of its content
- * @asked: (get for a fault) when the fault was seen, in ns
- * @sent: (get for a fault) when the store was asked, in ns
+ * @started: (get for a fault) when it was the turn of the store, in ns
  * @batch: (background get) what it is part of; see batches.h
  * @next: in a list of idle requests
  */
@@ -114,8 +114,7 @@ typedef struct ShardRequest {
     uint32_t page;
     uint32_t slot;
     uint64_t hash;
-    int64_t asked;
-    int64_t sent;
+    int64_t started;
     Batch *batch;
     QSLIST_ENTRY(ShardRequest) next;
 } ShardRequest;
@@ -153,6 +152,7 @@ struct QEMU_ALIGNED(REMOTE_STORE_ALIGN) RemoteShard {
     Prefetch *prefetch;
     Batches *batches;
     ShardStats stats;
+    int64_t clock;          /* see shard_look_at_clock() */
     KnownThreads known;
 
     /* Shard thread only: events read and not handled yet. */
@@ -358,6 +358,19 @@ static inline uint8_t *shard_slot_mem(const RemoteShard *s, uint32_t slot)
 static inline bool shard_stripe_begins(const RemoteShard *s, uint32_t index)
 {
     return index % (1ull << s->pager->stripe_shift) == 0;
+}
+
+/**
+ * shard_look_at_clock: what time is it, in ns?
+ * @s: the shard
+ *
+ * To look takes longer than to count what took how long.  So the shard keeps
+ * what it has seen, for those who do not need to know better.
+ */
+static inline int64_t shard_look_at_clock(RemoteShard *s)
+{
+    s->clock = get_clock();
+    return s->clock;
 }
 
 /** shard_take: use one more page.  Returns: false if there is no room */
