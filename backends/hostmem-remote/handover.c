@@ -549,9 +549,16 @@ static const SaveVMHandlers handlers = {
     .load_state = load,
 };
 
-/* Early, so that it comes before RAM. */
+/*
+ * Early, so that it comes before RAM.  But the first section to be registered
+ * has number 0, which at the destination stands for all devices whose sections
+ * have not come yet: parts of ours would be taken for those of one that is
+ * saved earlier, such as a bridge.  So that number goes to nobody.
+ */
 static void handover_register(void)
 {
+    register_savevm_live(SECTION, 0, SECTION_VERSION, &handlers, NULL);
+    unregister_savevm(NULL, SECTION, NULL);
     register_savevm_live(SECTION, 0, SECTION_VERSION, &handlers, NULL);
 }
 

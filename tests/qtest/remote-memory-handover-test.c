@@ -154,6 +154,27 @@ static void test_mixed(void)
     remove_directory();
 }
 
+/*
+ * Devices that are saved before all others, as bridges are.  Parts of the map
+ * must not be taken for theirs.
+ */
+static void test_bridge(void)
+{
+    QTestState *from, *to;
+
+    make_directory();
+    from = start("memory-backend-ram", "-device pcie-root-port");
+    to = start("memory-backend-remote,cache-size=2M",
+               "-device pcie-root-port -incoming defer");
+    rm_write_pages(from, 0, NR, 1);
+    migrate(from, to);
+    rm_check_pages(to, 0, NR, 1);
+    rm_check_sane(to);
+    qtest_quit(from);
+    qtest_quit(to);
+    remove_directory();
+}
+
 /* Who has given its pages away must not move or hand them over. */
 static void test_gone(void)
 {
@@ -321,6 +342,7 @@ int main(int argc, char **argv)
 {
     static const RmTest tests[] = {
         { "handover/mixed", test_mixed },
+        { "handover/bridge", test_bridge },
         { "handover/ahead", test_ahead },
         { "handover/gone", test_gone },
         { "handover/stripe", test_stripe },
