@@ -10,6 +10,7 @@
 #include "qemu/osdep.h"
 #include "qemu/units.h"
 #include "qobject/qjson.h"
+#include "qobject/qlist.h"
 #include "remote-memory-lib.h"
 
 #define SIZE (32 * MiB)
@@ -338,6 +339,36 @@ static void test_one_sided(void)
     remove_directory();
 }
 
+static bool has_capability(QTestState *qts)
+{
+    QDict *resp = qtest_qmp(qts, "{ 'execute': "
+                            "'query-migrate-capabilities' }");
+    const QListEntry *entry;
+    bool on = false;
+
+    QLIST_FOREACH_ENTRY(qdict_get_qlist(resp, "return"), entry) {
+        QDict *item = qobject_to(QDict, qlist_entry_obj(entry));
+
+        on = on || (g_str_equal(qdict_get_str(item, "capability"),
+                                "remote-memory") &&
+                    qdict_get_bool(item, "state"));
+    }
+    qobject_unref(resp);
+    return on;
+}
+
+/* On from the start, for who starts QEMU and does not know the capability. */
+static void test_option(void)
+{
+    QTestState *qts = qtest_init("-machine none");
+
+    g_assert_false(has_capability(qts));
+    qtest_quit(qts);
+    qts = qtest_init("-machine none -global migration.remote-memory=on");
+    g_assert_true(has_capability(qts));
+    qtest_quit(qts);
+}
+
 int main(int argc, char **argv)
 {
     static const RmTest tests[] = {
@@ -349,6 +380,7 @@ int main(int argc, char **argv)
         { "handover/mirror", test_mirror },
         { "handover/cannot", test_cannot },
         { "handover/one-sided", test_one_sided },
+        { "handover/option", test_option },
         { }
     };
 
