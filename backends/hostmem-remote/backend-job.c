@@ -42,7 +42,33 @@ bool backend_job_may_use_cache(HostMemoryBackendRemote *m, Error **errp)
 
 void backend_job_clean(BackendJob *job)
 {
-    object_unref(OBJECT(job->backend));
+    object_unref(OBJECT(g_steal_pointer(&job->backend)));
+}
+
+static bool is_backend_job(const Job *job)
+{
+    switch (job_type(job)) {
+    case JOB_TYPE_REMOTE_MEMORY_EVACUATE:
+    case JOB_TYPE_REMOTE_MEMORY_SET_STORE:
+    case JOB_TYPE_REMOTE_MEMORY_WARM:
+        return true;
+    default:
+        return false;
+    }
+}
+
+strList *backend_job_ids(const HostMemoryBackendRemote *m)
+{
+    strList *ids = NULL, **tail = &ids;
+
+    JOB_LOCK_GUARD();
+    for (Job *job = job_next_locked(NULL); job; job = job_next_locked(job)) {
+        if (is_backend_job(job) &&
+            container_of(job, BackendJob, common)->backend == m) {
+            QAPI_LIST_APPEND(tail, g_strdup(job->id));
+        }
+    }
+    return ids;
 }
 
 bool backend_job_goes_on(const BackendJob *job)

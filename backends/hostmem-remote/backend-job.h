@@ -26,7 +26,8 @@
 /**
  * struct BackendJob - what the jobs have in common; the first of their members
  * @common: the job
- * @backend: whose pages they are; a reference is held
+ * @backend: whose pages they are; a reference is held.  %NULL when the job is
+ *     over and only its result remains
  * @done: progress that was told, in pages
  * @failing_since: since when a store fails, in ms, or 0
  */
@@ -58,6 +59,9 @@ bool backend_job_may_use_cache(HostMemoryBackendRemote *m, Error **errp);
 
 /** backend_job_clean: undo backend_job_new() */
 void backend_job_clean(BackendJob *job);
+
+/** backend_job_ids: the jobs of a backend that are not over.  Main thread */
+strList *backend_job_ids(const HostMemoryBackendRemote *m);
 
 /** backend_job_pager: whose shards do the work */
 static inline RemotePager *backend_job_pager(const BackendJob *job)

@@ -8,6 +8,7 @@
 #include "monitor/hmp.h"
 #include "monitor/monitor.h"
 #include "qapi/error.h"
+#include "qapi/qapi-commands-job.h"
 #include "qapi/qapi-commands-remote-memory.h"
 #include "qapi/qapi-commands-remote-store.h"
 #include "qobject/qdict.h"
@@ -38,6 +39,38 @@ static void print_estimate(Monitor *mon, const RemoteMemoryInfo *info)
     }
 }
 
+static void print_progress(Monitor *mon, uint64_t done, uint64_t all)
+{
+    monitor_printf(mon, ", %.0f %% of %" PRIu64 " pages",
+                   all ? floor(100.0 * done / all) : 0, all);
+}
+
+static void print_job(Monitor *mon, const JobInfo *job)
+{
+    static const char *const doing[] = {
+        [JOB_TYPE_REMOTE_MEMORY_EVACUATE] = "evacuating",
+        [JOB_TYPE_REMOTE_MEMORY_SET_STORE] = "moving to another store",
+        [JOB_TYPE_REMOTE_MEMORY_WARM] = "warming up",
+    };
+
+    monitor_printf(mon, "  %s: %s", job->id, doing[job->type]);
+    print_progress(mon, job->current_progress, job->total_progress);
+    monitor_printf(mon, "\n");
+}
+
+static void print_jobs(Monitor *mon, const RemoteMemoryInfo *info)
+{
+    g_autoptr(JobInfoList) jobs = info->jobs ? qmp_query_jobs(NULL) : NULL;
+
+    for (JobInfoList *item = jobs; item; item = item->next) {
+        for (strList *id = info->jobs; id; id = id->next) {
+            if (g_str_equal(id->value, item->value->id)) {
+                print_job(mon, item->value);
+            }
+        }
+    }
+}
+
 static void print_memory(Monitor *mon, const RemoteMemoryInfo *info)
 {
     monitor_printf(mon, "memory backend '%s': %s, store '%s'\n", info->id,
@@ -61,14 +94,21 @@ static void print_memory(Monitor *mon, const RemoteMemoryInfo *info)
                    info->written_pages, info->clean_drops, info->zero_drops);
     monitor_printf(mon, "  errors: %" PRIu64 "\n", info->errors);
     print_estimate(mon, info);
+    print_jobs(mon, info);
 }
 
 static void print_store(Monitor *mon, const RemoteStoreInfo *info)
 {
     monitor_printf(mon, "%s '%s': %s, %" PRIu64 " pages, %" PRIu64
-                   " errors\n", info->type, info->id,
+                   " errors", info->type, info->id,
                    RemoteStoreStatus_str(info->status), info->pages,
                    info->errors);
+    if (info->rebuild) {
+        monitor_printf(mon, ", rebuilding");
+        print_progress(mon, info->rebuild->current_progress,
+                       info->rebuild->total_progress);
+    }
+    monitor_printf(mon, "\n");
 }
 
 static void hmp_info_remote_memory(Monitor *mon, const QDict *qdict)

@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "backend-job.h"
 #include "hostmem-remote.h"
 #include "qapi/error.h"
 #include "qapi/qapi-commands-remote-memory.h"
@@ -17,7 +18,10 @@ static int query_one(Object *obj, void *opaque)
         object_dynamic_cast(obj, TYPE_MEMORY_BACKEND_REMOTE);
 
     if (m && m->pager) {
-        QAPI_LIST_APPEND(*tail, pager_query(m->pager, NULL));
+        RemoteMemoryInfo *info = pager_query(m->pager, NULL);
+
+        info->jobs = backend_job_ids(m);
+        QAPI_LIST_APPEND(*tail, info);
     }
     return 0;
 }
