@@ -7,10 +7,14 @@ SPDX-License-Identifier: GPL-2.0-or-later
 """
 
 from . import estimate, ram, units
+from .sample import JOB_PREFIX
 
 INDENT = '  '
 GAP = '   '
 BLOCKS = '▁▂▃▄▅▆▇█'
+
+# How wide a bar is that shows how far something has come
+BAR = 16
 
 # How bad a state or status is; what is not here is not good.
 COLOURS = {'running': 'good', 'connected': 'good', 'shrinking': 'warn',
@@ -169,22 +173,34 @@ def store_lines(store, change, width):
         field('written/s', units.size(rates.get('bytes-written'))),
         field('errors', units.count(store['errors']),
               'bad' if rates.get('errors') else 'value')]
-    rebuild = store.get('rebuild')
-    if rebuild:
-        fields.append(field('rebuild', units.percent(
-            rebuild['current-progress'], rebuild['total-progress']), 'warn'))
-    return flow(fields, width)
+    rows = flow(fields, width)
+    if 'rebuild' in store:
+        rows += flow([[('label', 'store '), ('name', store['id']),
+                       (None, '  '), ('warn', 'rebuilding')],
+                      progress(store['rebuild'])], width)
+    return rows
 
 
-def job_line(job):
-    """A job."""
-    done = units.percent(job['current-progress'], job['total-progress'])
-    line = [(None, INDENT), ('label', 'job '), ('name', job['id']),
-            (None, '  '), ('label', job['type'] + ' '),
-            (colour(job['status']), job['status']), (None, f' {done}')]
+def progress(entry):
+    """How far something has come, of which the pages are counted."""
+    done, whole = entry['current-progress'], entry['total-progress']
+    part = int(BAR * done / whole) if whole else 0
+    return [('spark', '█' * part + '░' * (BAR - part)),
+            ('value', ' ' + units.percent(done, whole)),
+            ('label', f' of {units.count(whole)} pages')]
+
+
+def job_lines(job, width):
+    """A job, of a backend if that is known."""
+    what = job['type'][len(JOB_PREFIX):]
+    if job.get('backend'):
+        what += ' of ' + job['backend']
+    fields = [[('label', 'job '), ('name', job['id']), (None, '  '),
+               ('label', what + ' '), (colour(job['status']), job['status'])],
+              progress(job)]
     if job.get('error'):
-        line.append(('bad', '  ' + job['error']))
-    return line
+        fields.append([('bad', job['error'])])
+    return flow(fields, width)
 
 
 def vm_line(sample):
@@ -202,7 +218,8 @@ def tail_lines(change, width):
     """Stores and jobs of a VM."""
     rows = [row for store in change.after.stores
             for row in store_lines(store, change.store(store['id']), width)]
-    return [*rows, *map(job_line, change.after.jobs)]
+    return rows + [row for job in change.after.jobs
+                   for row in job_lines(job, width)]
 
 
 def plain(change, history, width):

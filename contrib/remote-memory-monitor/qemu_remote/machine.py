@@ -10,7 +10,8 @@ import time
 
 from . import sockets
 from .library import find_qmp
-from .sample import JOB_PREFIX, Sample, attach_histograms, merge_stores
+from .sample import (JOB_PREFIX, Sample, attach_backends, attach_histograms,
+                     merge_stores)
 
 find_qmp()
 # pylint: disable=wrong-import-position,wrong-import-order
@@ -196,5 +197,6 @@ class Machine:  # pylint: disable=too-many-instance-attributes
         attach_histograms(backends, stats)
         return {'status': status['status'], 'backends': backends,
                 'stores': merge_stores(stores),
-                'jobs': [job for job in jobs
-                         if job['type'].startswith(JOB_PREFIX)]}
+                'jobs': attach_backends(
+                    [job for job in jobs
+                     if job['type'].startswith(JOB_PREFIX)], backends)}

@@ -196,7 +196,8 @@ def _add_store(families, name, store):
 def _add_job(families, name, job):
     if job['total-progress']:
         families.gauge('job_progress_ratio', 'How much of a job is done.',
-                       {'vm': name, 'job': job['id'], 'type': job['type']},
+                       {'vm': name, 'job': job['id'], 'type': job['type'],
+                        'backend': job['backend']},
                        job['current-progress'] / job['total-progress'])
 
 

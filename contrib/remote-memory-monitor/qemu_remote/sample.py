@@ -68,6 +68,14 @@ def attach_histograms(backends, results):
                 if isinstance(entry['value'], list)}
 
 
+def attach_backends(jobs, backends):
+    """Say of each job at work which backend it is about."""
+    for job in jobs:
+        job['backend'] = next((backend['id'] for backend in backends
+                               if job['id'] in backend.get('jobs', [])), '')
+    return jobs
+
+
 def merge_stores(stores):
     """Stores by their ids. All that backends made for themselves have the
     same one, and come in no particular order: they become one, with the sum
