@@ -36,6 +36,7 @@ RemoteMemoryInfoList *qmp_query_remote_memory(Error **errp)
 
 HostMemoryBackendRemote *remote_backend_find(const char *id, Error **errp)
 {
+    ERRP_GUARD();
     Object *obj = object_resolve_path_component(object_get_objects_root(),
                                                 id);
     HostMemoryBackendRemote *m = (HostMemoryBackendRemote *)
@@ -44,6 +45,8 @@ HostMemoryBackendRemote *remote_backend_find(const char *id, Error **errp)
     if (!m || !m->pager) {
         error_set(errp, ERROR_CLASS_DEVICE_NOT_FOUND,
                   "there is no memory-backend-remote '%s'", id);
+        error_append_hint(errp, "\"info remote-memory\" shows which there "
+                          "are.\n");
         return NULL;
     }
     return m;

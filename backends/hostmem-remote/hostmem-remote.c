@@ -27,6 +27,7 @@ static unsigned nr_shards(HostMemoryBackendRemote *m)
 
 static bool check_sizes(HostMemoryBackendRemote *m, Error **errp)
 {
+    ERRP_GUARD();
     uint64_t size = MEMORY_BACKEND(m)->size;
 
     if (!size || size % REMOTE_STORE_PAGE_SIZE) {
@@ -38,6 +39,8 @@ static bool check_sizes(HostMemoryBackendRemote *m, Error **errp)
     if (qemu_real_host_page_size() != REMOTE_STORE_PAGE_SIZE) {
         error_setg(errp, "memory backend '%s': this host's pages are not of "
                    "%d bytes", remote_backend_id(m), REMOTE_STORE_PAGE_SIZE);
+        error_append_hint(errp, "Use a kernel that has them, or another "
+                          "memory backend.\n");
         return false;
     }
     if (!m->has_cache_size) {
@@ -45,6 +48,17 @@ static bool check_sizes(HostMemoryBackendRemote *m, Error **errp)
     }
     return pager_check_cache_size(remote_backend_id(m), size, nr_shards(m),
                                   m->cache_size, errp);
+}
+
+static bool check_kernel(HostMemoryBackendRemote *m, Error **errp)
+{
+    ERRP_GUARD();
+
+    if (!uffd_page_supported(errp)) {
+        error_prepend(errp, "memory backend '%s': ", remote_backend_id(m));
+        return false;
+    }
+    return true;
 }
 
 static bool find_store(HostMemoryBackendRemote *m, Error **errp)
@@ -133,12 +147,15 @@ static bool exclude_devices(HostMemoryBackendRemote *m, Error **errp)
  */
 static bool require_discard(HostMemoryBackendRemote *m, Error **errp)
 {
+    ERRP_GUARD();
     int ret = ram_block_discard_require(true);
 
     if (ret) {
         error_setg_errno(errp, -ret, "memory backend '%s': a device pins "
                          "the guest's memory, which then cannot be remote",
                          remote_backend_id(m));
+        error_append_hint(errp, "Unplug the device, or use another memory "
+                          "backend.\n");
         return false;
     }
     m->discard_required = true;
@@ -151,7 +168,7 @@ static bool remote_backend_alloc(HostMemoryBackend *backend, Error **errp)
     g_autofree char *name = host_memory_backend_get_name(backend);
 
     if (!remote_backend_check_inherited(m, errp) || !check_sizes(m, errp) ||
-        !uffd_page_supported(errp) || !ensure_store(m, errp) ||
+        !check_kernel(m, errp) || !ensure_store(m, errp) ||
         !exclude_devices(m, errp) || !require_discard(m, errp)) {
         return false;
     }
@@ -293,8 +310,9 @@ static void set_sample_pages(Object *obj, Visitor *v, const char *name,
         return;
     }
     if (!m->pager || !is_power_of_2(value) || value < 2 || value > 1u << 16) {
-        error_setg(errp, "property '%s' must be a power of two from 2 to "
-                   "65536, and set while the backend is in use", name);
+        error_setg(errp, "memory backend '%s': property '%s' cannot be %u: it "
+                   "must be a power of two from 2 to 65536, and set while the "
+                   "backend is in use", remote_backend_id(m), name, value);
         return;
     }
     qatomic_set(&m->pager->sample_pages, value);

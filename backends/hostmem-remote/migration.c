@@ -85,10 +85,14 @@ bool migration_hold(void)
 static int migration_event(NotifierWithReturn *n, MigrationEvent *e,
                            Error **errp)
 {
+    ERRP_GUARD();
+
     if (e->type == MIG_EVENT_PRECOPY_SETUP && migrate_colo()) {
         error_setg(errp, "the guest has remote memory: migration capability "
                    "'x-colo' would keep a second copy of all of it on the "
                    "other side");
+        error_append_hint(errp, "Switch it off with "
+                          "migrate-set-capabilities.\n");
         return -EOPNOTSUPP;
     }
     if (e->type == MIG_EVENT_PRECOPY_FAILED && held && !held_blocker) {

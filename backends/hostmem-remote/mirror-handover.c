@@ -400,6 +400,7 @@ static bool check_voters(const RemoteStoreRegion *region, unsigned voters,
 static bool save_frozen(RemoteStoreRegion *region, GByteArray *state,
                         Error **errp)
 {
+    ERRP_GUARD();
     MirrorRegion *r = region->opaque;
     g_autofree unsigned long *any = pages_of_any(r);
     Snapshot snapshot = { .any = any, .trusted = trusted_copies(r) };
@@ -414,6 +415,8 @@ static bool save_frozen(RemoteStoreRegion *region, GByteArray *state,
     if (!save_tables(r, &snapshot, state)) {
         error_setg(errp, "store '%s': what is known of its pages is too much "
                    "to be handed over", remote_store_id(region->store));
+        error_append_hint(errp, "Migrate without the capability "
+                          "remote-memory.\n");
         return false;
     }
     return true;

@@ -81,6 +81,8 @@ static void mark_send(MarkRequest *r)
 /* Every request ends in bounded time. */
 static bool mark_wait(MarkRequest *r, Error **errp)
 {
+    ERRP_GUARD();
+
     completion_wait(&r->answered);
     if (r->req.result != REMOTE_STORE_OK) {
         error_setg(errp, "memory backend '%s': cannot %s store '%s' to see "
@@ -88,6 +90,7 @@ static bool mark_wait(MarkRequest *r, Error **errp)
                    r->req.op == REMOTE_STORE_GET ? "read" : "write",
                    remote_store_id(r->pager->store),
                    r->req.reason ?: "unknown error");
+        error_append_hint(errp, "Repair the store, and continue the VM.\n");
         return false;
     }
     return true;
@@ -131,6 +134,7 @@ static bool mark_write(RemotePager *pager, unsigned which, bool taken,
 static bool mark_read(RemotePager *pager, unsigned which, bool *taken,
                       Error **errp)
 {
+    ERRP_GUARD();
     MarkRequest r;
     bool ok;
 
@@ -142,6 +146,8 @@ static bool mark_read(RemotePager *pager, unsigned which, bool *taken,
         error_setg(errp, "memory backend '%s': what store '%s' has is not, or "
                    "not any more, what this migration has handed over",
                    pager->id, remote_store_id(pager->store));
+        error_append_hint(errp, "Both sides need a store on the same servers; "
+                          "if that is so, quit this VM.\n");
         ok = false;
     }
     *taken = ok && r.mark->taken;
@@ -232,6 +238,7 @@ static void belongs_to_other(const RemotePager *pager, Error **errp)
 
 bool ownership_take(RemotePager *pager, Error **errp)
 {
+    ERRP_GUARD();
     unsigned own = own_mark(pager);
     bool taken;
 
@@ -243,6 +250,7 @@ bool ownership_take(RemotePager *pager, Error **errp)
         error_setg(errp, "memory backend '%s': its pages in store '%s' were "
                    "taken by another VM that got the same migration",
                    pager->id, remote_store_id(pager->store));
+        error_append_hint(errp, "Quit this one.\n");
         return false;
     }
     pager->claimed = !pager->declined;

@@ -47,15 +47,20 @@ static bool is_moving(const RemotePager *pager, Error **errp)
 
 bool pager_can_offer(RemotePager *pager, Error **errp)
 {
+    ERRP_GUARD();
+
     if (qemu_target_page_size() != REMOTE_STORE_PAGE_SIZE) {
         error_setg(errp, "memory backend '%s': pages of the guest have %zu "
                    "bytes, so they cannot be handed over", pager->id,
                    qemu_target_page_size());
+        error_append_hint(errp, "Migrate without the capability "
+                          "remote-memory.\n");
         return false;
     }
     if (is_coming(pager)) {
         error_setg(errp, "memory backend '%s': some of its pages have not come "
                    "from the source of an earlier migration", pager->id);
+        error_append_hint(errp, "Wait until that has ended.\n");
         return false;
     }
     return !is_moving(pager, errp) &&

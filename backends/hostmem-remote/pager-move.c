@@ -110,13 +110,14 @@ static bool enter_again(RemotePager *pager, RemoteStore *to, Error **errp)
 
 bool pager_move_start(RemotePager *pager, RemoteStore *to, Error **errp)
 {
+    ERRP_GUARD();
+
     if (pager->map || pager->ownership != PAGER_OWNS) {
         error_setg(errp, "memory backend '%s': a migration hands its pages "
                    "over", pager->id);
+        error_append_hint(errp, "Wait until it has ended, or cancel it.\n");
         return false;
     }
-    ERRP_GUARD();
-
     if (pager->end != PAGER_RUNS) {
         error_setg(errp, "memory backend '%s' is not in use any more",
                    pager->id);

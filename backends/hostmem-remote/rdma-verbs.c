@@ -42,6 +42,7 @@ static bool make_mr(RdmaVerbs *v, void *memory, size_t size, Error **errp)
 static bool ask_limits(RdmaVerbs *v, unsigned depth, unsigned spare,
                        Error **errp)
 {
+    ERRP_GUARD();
     struct ibv_device_attr attr;
     unsigned most;
 
@@ -52,6 +53,8 @@ static bool ask_limits(RdmaVerbs *v, unsigned depth, unsigned spare,
     most = MIN(attr.max_qp_wr, attr.max_cqe / 2);
     if (most <= spare || attr.max_qp_init_rd_atom < 1) {
         error_setg(errp, "the device cannot do READ");
+        error_append_hint(errp, "Choose another one by the property "
+                          "'device'.\n");
         return false;
     }
     v->depth = MIN(depth, most - spare);

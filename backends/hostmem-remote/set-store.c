@@ -202,6 +202,7 @@ static SetStoreJob *job_new(HostMemoryBackendRemote *m, RemoteStore *to,
 void qmp_remote_memory_set_store(const char *id, const char *store,
                                  const char *job_id, Error **errp)
 {
+    ERRP_GUARD();
     HostMemoryBackendRemote *m = remote_backend_find(id, errp);
     SetStoreJob *job;
     RemoteStore *to;
@@ -212,6 +213,7 @@ void qmp_remote_memory_set_store(const char *id, const char *store,
     if (m->moving) {
         error_setg(errp, "memory backend '%s': its pages are being moved by "
                    "another job", id);
+        error_append_hint(errp, "Wait for its end, or cancel it.\n");
         return;
     }
     to = remote_store_use(store, errp);

@@ -297,6 +297,7 @@ void shard_call(RemoteShard *s, QEMUBHFunc *fn, void *opaque)
 static bool shard_place_thread(RemoteShard *s, IOThread *iothread,
                                ThreadContext *context, Error **errp)
 {
+    ERRP_GUARD();
     g_autofree unsigned long *cpus = NULL;
     unsigned long nr;
     int ret;
@@ -314,6 +315,8 @@ static bool shard_place_thread(RemoteShard *s, IOThread *iothread,
         error_setg_errno(errp, ret, "memory backend '%s': cannot let a pager "
                          "thread run where the thread-context does",
                          s->pager->id);
+        error_append_hint(errp, "A sandbox with resourcecontrol=deny does not "
+                          "allow it.\n");
     }
     return !ret;
 }
@@ -392,14 +395,16 @@ static bool shard_open_standby(RemoteShard *s, Error **errp)
     void *mem = sparse_new(size);
 
     if (!mem) {
-        error_setg_errno(errp, errno, "cannot reserve standby memory");
+        error_setg_errno(errp, errno, "memory backend '%s': cannot reserve "
+                         "standby memory", s->pager->id);
         return false;
     }
     s->standby_mem = mem;
     if (!standby_init(&s->standby, capacity)) {
         sparse_free(mem, size);
         s->standby_mem = NULL;
-        error_setg_errno(errp, errno, "cannot reserve the standby ring");
+        error_setg_errno(errp, errno, "memory backend '%s': cannot reserve "
+                         "the standby ring", s->pager->id);
         return false;
     }
     qemu_madvise(mem, size, QEMU_MADV_NOHUGEPAGE);
@@ -407,7 +412,8 @@ static bool shard_open_standby(RemoteShard *s, Error **errp)
     qemu_madvise(mem, size, QEMU_MADV_DONTDUMP);
     if (uffd_register_memory(s->uffd, mem, size,
                              UFFDIO_REGISTER_MODE_MISSING, NULL)) {
-        error_setg_errno(errp, errno, "cannot register standby memory");
+        error_setg_errno(errp, errno, "memory backend '%s': cannot register "
+                         "standby memory", s->pager->id);
         return false;
     }
     return true;

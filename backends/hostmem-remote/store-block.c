@@ -213,6 +213,7 @@ static void give_range_back(BlockRegion *r)
 
 static bool region_old_range(RemoteStoreRegion *region, Error **errp)
 {
+    ERRP_GUARD();
     RemoteStoreBlock *sb = REMOTE_STORE_BLOCK(region->store);
     const GByteArray *state = region->inherited;
     BlockRegion *r = region->opaque;
@@ -236,6 +237,8 @@ static bool region_old_range(RemoteStoreRegion *region, Error **errp)
     error_setg(errp, "store '%s': block node '%s' has no room where the source "
                "of the migration has its pages",
                remote_store_id(region->store), sb->node_name);
+    error_append_hint(errp, "It has to be the same image, of the same "
+                      "size.\n");
     return false;
 }
 
@@ -293,9 +296,12 @@ static BlockDriverState *find_node(RemoteStoreBlock *sb, Error **errp)
     if (!bs) {
         error_setg(errp, "store '%s': property 'node-name': there is no block "
                    "node '%s'", id, sb->node_name);
+        error_append_hint(errp, "Create it first, by -blockdev or "
+                          "blockdev-add.\n");
     } else if (bdrv_is_read_only(bs)) {
         error_setg(errp, "store '%s': block node '%s' is read-only", id,
                    sb->node_name);
+        error_append_hint(errp, "Give the node read-only=off.\n");
         bs = NULL;
     }
     return bs;

@@ -286,6 +286,7 @@ static void crypt_go_on(RemoteStoreQueue *queue, RemoteStoreUses *uses,
 static bool crypt_save(RemoteStoreRegion *region, GByteArray *state,
                        Error **errp)
 {
+    ERRP_GUARD();
     CryptRegion *r = region->opaque;
 
     if (!filter_save_parts(&r->child, 1, state, errp)) {
@@ -294,6 +295,8 @@ static bool crypt_save(RemoteStoreRegion *region, GByteArray *state,
     if (state && !crypt_seals_save(&r->seals, state)) {
         error_setg(errp, "store '%s': what is known of its pages is too much "
                    "to be handed over", remote_store_id(region->store));
+        error_append_hint(errp, "Migrate without the capability "
+                          "remote-memory.\n");
         return false;
     }
     return true;

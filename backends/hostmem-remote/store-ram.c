@@ -431,6 +431,7 @@ static void ram_close(RemoteStoreQueue *queue)
 
 static bool ram_start(RemoteStore *store, Error **errp)
 {
+    ERRP_GUARD();
     RemoteStoreRam *ram = REMOTE_STORE_RAM(store);
 
     if (ram->max_size && ram->max_size < REMOTE_STORE_PAGE_SIZE) {
@@ -438,6 +439,7 @@ static bool ram_start(RemoteStore *store, Error **errp)
                    " is less than one page of %d bytes",
                    remote_store_id(store), ram->max_size,
                    REMOTE_STORE_PAGE_SIZE);
+        error_append_hint(errp, "0 stands for as much as there is.\n");
         return false;
     }
     return true;

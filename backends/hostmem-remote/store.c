@@ -26,9 +26,13 @@ const char *remote_store_id(RemoteStore *store)
 
 bool remote_store_can_set(RemoteStore *store, const char *name, Error **errp)
 {
+    ERRP_GUARD();
+
     if (store->started) {
         error_setg(errp, "store '%s': property '%s' cannot be changed once "
                    "the object exists", remote_store_id(store), name);
+        error_append_hint(errp, "Create another store, and move the pages "
+                          "there with remote-memory-set-store.\n");
     }
     return !store->started;
 }
@@ -49,6 +53,8 @@ RemoteStore *remote_store_use(const char *id, Error **errp)
     if (!store) {
         error_setg(errp, "object '%s' is a %s and not a remote store", id,
                    object_get_typename(obj));
+        error_append_hint(errp, "Give the id of a remote-store-... "
+                          "object.\n");
         return NULL;
     }
     object_ref(obj);

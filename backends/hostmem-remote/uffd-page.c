@@ -30,8 +30,9 @@ static int pagemap_fd = -1;
 static void hint_permission(Error **errp)
 {
     error_append_hint(errp, "Give the user of QEMU access to "
-                      "/dev/userfaultfd, or set the sysctl "
-                      "vm.unprivileged_userfaultfd to 1.\n");
+                      "/dev/userfaultfd, in a sandbox such as libvirt's, too, "
+                      "or set the sysctl vm.unprivileged_userfaultfd to "
+                      "1.\n");
 }
 
 bool uffd_page_supported(Error **errp)

@@ -48,6 +48,7 @@ static void test_hmp(void)
     g_assert_nonnull(strstr(info, "remote-store-ram '(default)': connected"));
     g_assert_nonnull(strstr(bad, "'lots' is not a size"));
     g_assert_nonnull(strstr(unknown, "'ram1'"));
+    g_assert_nonnull(strstr(unknown, "shows which there are"));
     qtest_quit(qts);
 }
 
@@ -92,6 +93,32 @@ static void test_refused(void)
                         "object-add");
     }
     qtest_quit(qts);
+}
+
+/* If this fails, who made a mistake is not told what to do. */
+static void test_hints(void)
+{
+    static const struct {
+        const char *args;
+        const char *hint;
+    } bad[] = {
+        { "-object remote-store-block,id=s0,node-name=none",
+          "Create it first, by -blockdev or blockdev-add." },
+        { "-blockdev driver=null-co,node-name=n0,read-only=on "
+          "-object remote-store-block,id=s0,node-name=n0",
+          "Give the node read-only=off." },
+        { "-object remote-store-ram,id=s0,max-size=1",
+          "0 stands for as much as there is." },
+        { "-object iothread,id=io0 "
+          "-object memory-backend-remote,id=m0,size=1M,store=io0",
+          "Give the id of a remote-store-... object." },
+        { "-object memory-backend-remote,id=m0,size=1M,store=s0",
+          "Create it first, with -object remote-store-...,id=s0" },
+    };
+
+    for (int i = 0; i < ARRAY_SIZE(bad); i++) {
+        rm_assert_no_start(bad[i].args, bad[i].hint);
+    }
 }
 
 /* If this fails, a property that is fixed at creation changes later. */
@@ -336,6 +363,7 @@ int main(int argc, char **argv)
         { "commands/empty", test_empty_queries },
         { "commands/hmp", test_hmp },
         { "object/refused", test_refused },
+        { "object/hints", test_hints },
         { "object/fixed-properties", test_fixed_properties },
         { "object/add-del", test_add_del },
         { "object/terabyte", test_terabyte },
