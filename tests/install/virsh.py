@@ -50,34 +50,36 @@ class Libvirt:
     """A libvirtd on a host that only we see; ended by its process."""
 
     def __init__(self, name, number, conf='', command=()):
+        self.name = name
+        self.command = [*command, 'libvirtd']
         self.tried = set()
-        self._configure(number, conf)
-        self.process = spawn([*command, 'libvirtd'],
-                             stdin=subprocess.DEVNULL,
+        where = pathlib.Path('/etc/libvirt')
+        (where / 'libvirtd.conf').write_text(LIBVIRTD_CONF.format(number))
+        (where / 'qemu.conf').write_text(QEMU_CONF + conf)
+        self._start()
+
+    def _start(self):
+        """Start it, and wait until it answers, on its own host."""
+        self.process = spawn(self.command, stdin=subprocess.DEVNULL,
                              stdout=subprocess.DEVNULL,
                              stderr=subprocess.DEVNULL)
         # Its host is seen through it.
         self.root = f'/proc/{self.process.pid}/root'
         self.uri = (f'qemu+unix:///system?socket={self.root}'
                     '/run/libvirt/libvirt-sock')
-        self._wait_for(name)
-
-    @staticmethod
-    def _configure(number, conf):
-        where = pathlib.Path('/etc/libvirt')
-        (where / 'libvirtd.conf').write_text(LIBVIRTD_CONF.format(number))
-        (where / 'qemu.conf').write_text(QEMU_CONF + conf)
-
-    def _wait_for(self, name):
-        """Wait until it answers, on its own host."""
         deadline = time.monotonic() + STEP_SECONDS
-        while self._run('virsh hostname') != (0, name):
+        while self._run('virsh hostname') != (0, self.name):
             require(self.process.poll() is None, 'libvirtd does not start')
             require(time.monotonic() < deadline, 'libvirtd does not answer')
             time.sleep(0.1)
 
+    def restart(self):
+        """End it and start it again; what it runs goes on."""
+        self.stop()
+        self._start()
+
     def stop(self):
-        """End it; what it runs goes on."""
+        """End it."""
         self.process.terminate()
         require(lib.reap(self.process, STEP_SECONDS), 'libvirtd hangs')
 
