@@ -36,6 +36,11 @@ uint64_t estimate_size(unsigned i, uint64_t cache, uint64_t pages)
     return MIN(cache * quarters[i] / 4, pages);
 }
 
+static unsigned shift_for(uint32_t cache, uint32_t group)
+{
+    return ctz32(MAX(pow2floor(cache / SAMPLES), group));
+}
+
 bool estimate_init(Estimate *e, uint32_t pages, uint32_t cache,
                    uint32_t group)
 {
@@ -45,7 +50,7 @@ bool estimate_init(Estimate *e, uint32_t pages, uint32_t cache,
     assert(cache >= estimate_min_cache(group) && cache <= pages);
     *e = (Estimate) {
         .pages = pages,
-        .shift = ctz32(MAX(pow2floor(cache / SAMPLES), group)),
+        .shift = shift_for(cache, group),
     };
     e->samples = pages >> e->shift;
     e->tried = sparse_new(bitmap_size(e));
@@ -77,6 +82,17 @@ uint64_t estimate_footprint(const Estimate *e)
         size += cache_model_footprint(&e->models[i]);
     }
     return size;
+}
+
+bool estimate_fits(const Estimate *e, uint32_t cache, uint32_t group)
+{
+    unsigned shift;
+
+    if (cache < estimate_min_cache(group) || cache >= e->pages) {
+        return false;
+    }
+    shift = shift_for(cache, group);
+    return e->shift <= shift + 1 && shift <= e->shift + 2;
 }
 
 /* A real cache keeps once to twice its reserve free, and a model nothing. */

@@ -100,6 +100,16 @@ void estimate_destroy(Estimate *e);
 /** estimate_footprint: bytes reserved for @e, if all of it were touched */
 uint64_t estimate_footprint(const Estimate *e);
 
+/**
+ * estimate_fits: can it go on with a cache of another size?
+ * @e: the estimate
+ * @cache: how many pages may be local
+ * @group: as for estimate_init()
+ *
+ * Returns: false if a new one would have far more samples, or far fewer.
+ */
+bool estimate_fits(const Estimate *e, uint32_t cache, uint32_t group);
+
 /** estimate_resize: the cache has another size now; so do all models */
 void estimate_resize(Estimate *e, uint32_t cache);
 

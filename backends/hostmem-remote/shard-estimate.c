@@ -50,6 +50,15 @@ static bool is_known(const ShardEstimate *se)
     return se->estimate.known == se->estimate.samples;
 }
 
+static void count_anew(ShardEstimate *se)
+{
+    estimate_reset(&se->estimate);
+    memset(se->seen, 0, sizeof(se->seen));
+    memset(se->recent, 0, sizeof(se->recent));
+    se->time = 0;
+    se->weighed = get_clock();
+}
+
 /* Begin and end */
 
 static uint32_t share_of(const RemoteShard *s)
@@ -102,12 +111,27 @@ static void learn(RemoteShard *s, ShardEstimate *se)
             shard_kick(s);
             return;
         }
-        estimate_reset(&se->estimate);
-        se->weighed = get_clock();
+        count_anew(se);
     } else if (share_of(s) != se->share) {
         se->share = share_of(s);
         estimate_resize(&se->estimate, se->share);
     }
+}
+
+/* Returns: whether the models are of use with the cache-size of now. */
+static bool follow_resize(RemoteShard *s, ShardEstimate *se)
+{
+    if (se->resize == s->resize_wanted) {
+        return true;
+    }
+    if (!is_known(se) || se->group != group_of(s) ||
+        !estimate_fits(&se->estimate, share_of(s), se->group)) {
+        return false;
+    }
+    se->resize = s->resize_wanted;
+    learn(s, se);
+    count_anew(se);
+    return true;
 }
 
 /* Rates */
@@ -164,7 +188,7 @@ void shard_estimate_run(RemoteShard *s)
     if (s->frozen || s->stopping) {
         return;
     }
-    if (se && se->resize != s->resize_wanted) {
+    if (se && !follow_resize(s, se)) {
         shard_estimate_destroy(s);
     }
     if (!s->estimate && has_use(s)) {
@@ -207,11 +231,11 @@ bool shard_estimate_hidden(const RemoteShard *s, uint32_t index)
 
 /* What is known of it */
 
-static bool is_of_now(const RemoteShard *s)
+static bool is_of_now(RemoteShard *s)
 {
-    const ShardEstimate *se = s->estimate;
+    ShardEstimate *se = s->estimate;
 
-    return se && is_known(se) && se->resize == s->resize_wanted;
+    return se && is_known(se) && follow_resize(s, se);
 }
 
 /* Sizes beyond that of the whole are one. */

@@ -14,7 +14,8 @@
  * DOC: Estimating
  *
  * A shard begins to estimate (estimate.h) when it has to evict for the first
- * time, and begins anew when the cache is given another size.  A page that
+ * time.  When the cache is given another size, it begins to count anew, with
+ * the models as they are, or with new ones if they do not fit.  A page that
  * becomes RESIDENT counts as used, whether somebody waited for it or it was
  * fetched ahead: the models so count what "fetched-pages" does.
  *

@@ -188,6 +188,26 @@ static void test_begin(void)
     estimate_destroy(&estimate);
 }
 
+/* If this fails, time is lost after each resize, or most of the samples. */
+static void test_fits(void)
+{
+    const uint32_t cache = 1u << 20;
+    Estimate e;
+
+    tell_of_nothing(&e, 8 * cache, cache);
+    g_assert_true(estimate_fits(&e, cache, ESTIMATE_GROUP));
+    g_assert_true(estimate_fits(&e, cache / 2, ESTIMATE_GROUP));
+    g_assert_false(estimate_fits(&e, cache / 2 - 1, ESTIMATE_GROUP));
+    g_assert_true(estimate_fits(&e, 7 * cache, ESTIMATE_GROUP));
+    g_assert_false(estimate_fits(&e, 8 * cache, ESTIMATE_GROUP));
+    estimate_destroy(&e);
+    tell_of_nothing(&e, 20 * CACHE, CACHE);
+    g_assert_true(estimate_fits(&e, CACHE / 2, ESTIMATE_GROUP));
+    g_assert_false(estimate_fits(&e, CACHE / 2 - 1, ESTIMATE_GROUP));
+    g_assert_false(estimate_fits(&e, 17 * CACHE, ESTIMATE_GROUP));
+    estimate_destroy(&e);
+}
+
 /* Uses, resizes and pages that are given back, in any order. */
 static void test_random(void)
 {
@@ -224,6 +244,7 @@ int main(int argc, char **argv)
     g_test_add_func("/remote-memory/estimate/samples", test_samples);
     g_test_add_func("/remote-memory/estimate/next", test_next);
     g_test_add_func("/remote-memory/estimate/begin", test_begin);
+    g_test_add_func("/remote-memory/estimate/fits", test_fits);
     g_test_add_func("/remote-memory/estimate/random", test_random);
     for (const Program *program = uses_programs; program->name; program++) {
         g_autofree char *path = g_strdup_printf("/remote-memory/estimate/%s",
