@@ -77,6 +77,12 @@ static void print_memory(Monitor *mon, const RemoteMemoryInfo *info)
                    RemoteMemoryState_str(info->state), info->store);
     print_size(mon, "size", info->size);
     print_size(mon, "cache-size", info->cache_size);
+    if (info->auto_size) {
+        print_size(mon, "min-cache-size", info->auto_size->min_cache_size);
+        print_size(mon, "max-cache-size", info->auto_size->max_cache_size);
+        monitor_printf(mon, "  waited: %u of 1000, target: %u\n",
+                       info->auto_size->waited, info->auto_size->target);
+    }
     print_size(mon, "resident", info->resident_size);
     print_size(mon, "standby", info->standby_size);
     print_size(mon, "in flight", info->in_flight_size);

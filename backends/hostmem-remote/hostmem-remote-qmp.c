@@ -21,6 +21,7 @@ static int query_one(Object *obj, void *opaque)
         RemoteMemoryInfo *info = pager_query(m->pager, NULL);
 
         info->jobs = backend_job_ids(m);
+        remote_backend_query_auto_size(m, info);
         QAPI_LIST_APPEND(*tail, info);
     }
     return 0;

@@ -20,7 +20,7 @@
 
 /* Alloc */
 
-static unsigned nr_shards(HostMemoryBackendRemote *m)
+unsigned remote_backend_nr_shards(HostMemoryBackendRemote *m)
 {
     return m->nr_iothreads ?: pager_default_shards(MEMORY_BACKEND(m)->size);
 }
@@ -46,8 +46,10 @@ static bool check_sizes(HostMemoryBackendRemote *m, Error **errp)
     if (!m->has_cache_size) {
         m->cache_size = size;
     }
-    return pager_check_cache_size(remote_backend_id(m), size, nr_shards(m),
-                                  m->cache_size, errp);
+    return remote_backend_check_auto_size(m, errp) &&
+           pager_check_cache_size(remote_backend_id(m), size,
+                                  remote_backend_nr_shards(m), m->cache_size,
+                                  errp);
 }
 
 static bool check_kernel(HostMemoryBackendRemote *m, Error **errp)
@@ -118,7 +120,7 @@ static bool start_pager(HostMemoryBackendRemote *m, Error **errp)
         .cache_size = m->cache_size,
         .store = m->store,
         .iothreads = m->nr_iothreads ? threads : NULL,
-        .nr_shards = nr_shards(m),
+        .nr_shards = remote_backend_nr_shards(m),
         .prefetch = m->prefetch,
         .verify = m->verify,
         .on_error = m->on_error,
@@ -132,6 +134,9 @@ static bool start_pager(HostMemoryBackendRemote *m, Error **errp)
     qemu_madvise(config.host, config.size, QEMU_MADV_NOHUGEPAGE);
     qemu_madvise(config.host, config.size, QEMU_MADV_UNMERGEABLE);
     m->pager = pager_new(&config, errp);
+    if (m->pager) {
+        remote_backend_start_auto_size(m);
+    }
     return m->pager;
 }
 
@@ -190,9 +195,10 @@ bool remote_backend_refuse_late(HostMemoryBackendRemote *m, const char *name,
     }
     error_setg(errp, "memory backend '%s': property '%s' cannot be changed "
                "any more", remote_backend_id(m), name);
-    error_append_hint(errp, "Only 'cache-size' and 'prefetch' can be changed "
-                      "while the backend is in use, and 'store' by the "
-                      "command remote-memory-set-store.\n");
+    error_append_hint(errp, "Only 'cache-size', 'auto-size', what belongs to "
+                      "that, and 'prefetch' can be changed while the backend "
+                      "is in use, and 'store' by the command "
+                      "remote-memory-set-store.\n");
     return true;
 }
 
@@ -209,7 +215,8 @@ bool remote_backend_set_cache_size(HostMemoryBackendRemote *m,
         error_append_hint(errp, "Wait for its end, or cancel it.\n");
         return false;
     }
-    return pager_set_cache_size(m->pager, cache_size, errp);
+    return !remote_backend_is_sized(m, cache_size, errp) &&
+           pager_set_cache_size(m->pager, cache_size, errp);
 }
 
 static void get_cache_size(Object *obj, Visitor *v, const char *name,
@@ -350,6 +357,7 @@ static void remote_backend_init(Object *obj)
     m->prefetch = REMOTE_MEMORY_PREFETCH_ADAPTIVE;
     m->verify = true;
     m->on_error = REMOTE_MEMORY_ON_ERROR_STOP;
+    remote_backend_init_auto_size(m);
     /* The defaults of other backends cannot work here. */
     backend->merge = false;
     backend->reserve = false;
@@ -360,6 +368,7 @@ static void remote_backend_finalize(Object *obj)
 {
     HostMemoryBackendRemote *m = MEMORY_BACKEND_REMOTE(obj);
 
+    remote_backend_stop_auto_size(m);
     pager_free(m->pager);
     if (m->excludes_devices) {
         remote_devices_allow();
@@ -381,6 +390,7 @@ static void remote_backend_class_init(ObjectClass *oc, void *data)
     object_class_property_set_description(oc, "cache-size",
         "Target and bound for local memory, in bytes, a multiple of 4 KiB; "
         "can be changed while the VM runs (default: size)");
+    remote_backend_add_size_properties(oc);
     object_class_property_add_str(oc, "store", get_store, set_store);
     object_class_property_set_description(oc, "store",
         "ID of the remote-store-* object for the rest (default: a "

@@ -14,6 +14,8 @@
 #define TYPE_MEMORY_BACKEND_REMOTE "memory-backend-remote"
 OBJECT_DECLARE_SIMPLE_TYPE(HostMemoryBackendRemote, MEMORY_BACKEND_REMOTE)
 
+typedef struct RemoteAutosize RemoteAutosize;
+
 /**
  * struct HostMemoryBackendRemote - the object
  * @cache_size: as set before there is a pager; the pager's counts from then on
@@ -26,6 +28,11 @@ OBJECT_DECLARE_SIMPLE_TYPE(HostMemoryBackendRemote, MEMORY_BACKEND_REMOTE)
  * @prefetch: property
  * @verify: property
  * @on_error: property
+ * @auto_size: property
+ * @min_cache_size: property, or 0 for the default
+ * @max_cache_size: likewise
+ * @auto_size_target: property
+ * @autosize: what sizes the cache, or %NULL
  * @excludes_devices: remote_devices_exclude() was called
  * @discard_required: ram_block_discard_require() was called
  * @pager: once the memory is allocated
@@ -46,6 +53,11 @@ struct HostMemoryBackendRemote {
     RemoteMemoryPrefetch prefetch;
     bool verify;
     RemoteMemoryOnError on_error;
+    bool auto_size;
+    uint64_t min_cache_size;
+    uint64_t max_cache_size;
+    uint32_t auto_size_target;
+    RemoteAutosize *autosize;
     bool excludes_devices;
     bool discard_required;
     RemotePager *pager;
@@ -85,6 +97,43 @@ bool remote_backend_set_cache_size(HostMemoryBackendRemote *m,
 /** remote_backend_refuse_late: is it too late to set the property @name? */
 bool remote_backend_refuse_late(HostMemoryBackendRemote *m, const char *name,
                                 Error **errp);
+
+/** remote_backend_nr_shards: how many threads the pager has, or will have */
+unsigned remote_backend_nr_shards(HostMemoryBackendRemote *m);
+
+/* hostmem-remote-autosize.c */
+
+/** remote_backend_add_size_properties: "auto-size" and those with it */
+void remote_backend_add_size_properties(ObjectClass *oc);
+
+/** remote_backend_init_auto_size: their defaults */
+void remote_backend_init_auto_size(HostMemoryBackendRemote *m);
+
+/**
+ * remote_backend_check_auto_size: do they go together?
+ *
+ * Sets the cache-size if auto-size is on and the user has set none.
+ */
+bool remote_backend_check_auto_size(HostMemoryBackendRemote *m, Error **errp);
+
+/** remote_backend_start_auto_size: there is a pager: begin, if it is on */
+void remote_backend_start_auto_size(HostMemoryBackendRemote *m);
+
+/** remote_backend_stop_auto_size: leave the cache-size as it is */
+void remote_backend_stop_auto_size(HostMemoryBackendRemote *m);
+
+/**
+ * remote_backend_is_sized: is setting the cache-size not the user's matter?
+ * @m: the object
+ * @cache_size: what the user wants to set, in bytes
+ * @errp: set if it is not
+ */
+bool remote_backend_is_sized(HostMemoryBackendRemote *m, uint64_t cache_size,
+                             Error **errp);
+
+/** remote_backend_query_auto_size: add what it does to @info */
+void remote_backend_query_auto_size(HostMemoryBackendRemote *m,
+                                    RemoteMemoryInfo *info);
 
 /* hostmem-remote-inherited.c */
 

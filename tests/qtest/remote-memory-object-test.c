@@ -279,8 +279,8 @@ static bool is_complete(QDict *property)
         "int", "size", "uint32", "uint64", "number", NULL
     };
     static const char *const units[] = {
-        "in bytes", "seconds", "number of ", "in pages", "from 0 to 1",
-        "random sequence", NULL
+        "in bytes", "in thousandths", "seconds", "number of ", "in pages",
+        "from 0 to 1", "random sequence", NULL
     };
     static const char *const defaults[] = {
         "(default: ", "(required)", "(read-only)", NULL
