@@ -13,6 +13,9 @@
 
 #define SIZED RAM0 ",auto-size=on"
 
+/* So long is waited for what takes seconds. */
+#define PATIENCE_S 120
+
 /* What one thread has is more than what several have of it each. */
 #define ONE_THREAD "-object iothread,id=io0 " SIZED ",iothreads=io0"
 
@@ -151,6 +154,28 @@ static void test_idle(void)
     qtest_quit(qts);
 }
 
+/* If this fails, a guest that has become busy thrashes. */
+static void test_busy(void)
+{
+    QTestState *qts = rm_start(FAULTY ONE_THREAD ",store=f0,cache-size=1M,"
+                               "min-cache-size=1M,max-cache-size=8M,"
+                               "auto-size-target=1,prefetch=off");
+    gint64 deadline = g_get_monotonic_time() + PATIENCE_S * G_USEC_PER_SEC;
+    unsigned version = 1;
+
+    rm_set_fault(qts, "delay-us", 2000);
+    rm_write_pages(qts, 0, NR_PAGES / 16, version);
+    while (rm_query_member(qts, "cache-size") < 3 * MiB / 2) {
+        rm_check_pages(qts, 0, NR_PAGES / 16, version);
+        rm_write_pages(qts, 0, NR_PAGES / 16, ++version);
+        g_assert_cmpint(g_get_monotonic_time(), <, deadline);
+    }
+    g_assert_cmpint(query(qts, "waited"), >=, 0);
+    rm_check_pages(qts, 0, NR_PAGES / 16, version);
+    rm_check_sane(qts);
+    qtest_quit(qts);
+}
+
 int main(int argc, char **argv)
 {
     static const RmTest tests[] = {
@@ -158,6 +183,7 @@ int main(int argc, char **argv)
         { "autosize/properties", test_properties },
         { "autosize/refuses", test_refuses },
         { "autosize/idle", test_idle },
+        { "autosize/busy", test_busy },
         { NULL },
     };
 
