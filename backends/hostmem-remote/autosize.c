@@ -94,6 +94,8 @@ static void add(AutosizeTick *window, const AutosizeTick *tick)
 {
     AutosizeTick sum = *tick;
 
+    /* What ends now may have begun before. */
+    sum.waited = MIN(tick->waited, tick->passed * tick->vcpus);
     sum.passed += window->passed;
     sum.waited += window->waited;
     sum.fetched += window->fetched;
@@ -140,7 +142,6 @@ static void look(Autosize *a, const AutosizeTick *tick)
 {
     bool full = is_full(tick);
 
-    a->now += tick->passed;
     if (!goes_on(&a->window, tick) || (full && !a->full) ||
         begins_pressure(a, tick)) {
         a->window = (AutosizeTick) { 0 };
@@ -157,6 +158,15 @@ static void look(Autosize *a, const AutosizeTick *tick)
     if (a->recent.passed > 2 * STEP_NS) {
         halve(&a->recent);
     }
+}
+
+/* Who waited all that time has told of it only when it is over. */
+static bool says_nothing(Autosize *a, const AutosizeTick *tick)
+{
+    bool hung = a->hung;
+
+    a->hung = tick->waiting && !tick->waited;
+    return hung || a->hung;
 }
 
 /* The curve */
@@ -333,10 +343,15 @@ uint64_t autosize_tick(Autosize *a, const AutosizeTick *tick)
     uint64_t size, min = a->config.min, max = a->config.max;
 
     assert(tick->vcpus && tick->nr_points <= AUTOSIZE_POINTS);
+    a->now += tick->passed;
+    size = MIN(MAX(tick->size, min), max);
+    if (says_nothing(a, tick)) {
+        return size;
+    }
     look(a, tick);
     learn_cost(a);
-    if (tick->size < min || tick->size > max) {
-        return MIN(MAX(tick->size, min), max);
+    if (size != tick->size) {
+        return size;
     }
     size = MIN(grown(a), max);
     if (size > tick->size) {

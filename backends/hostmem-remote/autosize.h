@@ -37,6 +37,9 @@
  * If a larger cache would fetch as much, as for a scan of more memory than any
  * cache would hold, it does not grow.
  *
+ * If threads wait and nobody gets a page, it is the store that hangs.  Neither
+ * that time nor what is waited in all when it ends says anything of the size.
+ *
  * Nobody uses the pages of an idle guest, so the curve is flat, and the cache
  * goes down to the least size step by step: to half in 66 seconds.
  *
@@ -79,7 +82,9 @@ typedef struct AutosizePoint {
  * struct AutosizeTick - what was seen since the tick before
  * @passed: time, in ns
  * @vcpus: how many threads there are that could have waited, above 0
- * @waited: time that they waited for pages, summed up, in ns
+ * @waiting: how many of them wait for a page now
+ * @waited: time that they waited for pages that they have by now, summed up,
+ *     in ns
  * @fetched: pages that they waited for
  * @size: of the cache now, in pages
  * @used: of these, now
@@ -89,6 +94,7 @@ typedef struct AutosizePoint {
 typedef struct AutosizeTick {
     uint64_t passed;
     unsigned vcpus;
+    unsigned waiting;
     uint64_t waited;
     uint64_t fetched;
     uint64_t size;
@@ -105,6 +111,7 @@ typedef struct AutosizeTick {
  *     figures count less
  * @recent: likewise, but since the size has changed at all
  * @full: whether the cache was full at the last tick
+ * @hung: whether threads waited in vain at the last tick
  * @cost: time that was waited for a page of the curve when it was last known,
  *     in ns
  * @shrunk: when the last step down was made, or 0
@@ -118,6 +125,7 @@ typedef struct Autosize {
     AutosizeTick window;
     AutosizeTick recent;
     bool full;
+    bool hung;
     uint64_t cost;
     uint64_t shrunk;
     uint64_t hold;

@@ -368,7 +368,7 @@ static void count_answered(RemoteShard *s, const Waiter *waiter)
     int64_t ns = shard_look_at_clock(s) - waiter->since;
 
     shard_count(&s->stats.fault_time_ns, ns);
-    if (!waiter->visitor) {
+    if (!waiter->visitor && !waiter->parked) {
         shard_count(&s->stats.guest_time_ns, ns);
     }
     histogram_add(&s->stats.times.latency[waiter->was], ns);

@@ -32,7 +32,8 @@
 QEMU_BUILD_BUG_ON(ESTIMATE_SIZES > AUTOSIZE_POINTS);
 
 /*
- * @known: the figures below were read, and nothing has come in between
+ * @vm_change: tells when the guest stops
+ * @known: the figures below were read, and the guest has run since then
  * @time: when, as a monotonic time in ns
  * @waited: by the guest, in ns
  * @awaited: pages
@@ -41,6 +42,7 @@ QEMU_BUILD_BUG_ON(ESTIMATE_SIZES > AUTOSIZE_POINTS);
 struct RemoteAutosize {
     HostMemoryBackendRemote *m;
     QEMUTimer *timer;
+    VMChangeStateEntry *vm_change;
     Autosize autosize;
     bool known;
     int64_t time;
@@ -218,6 +220,7 @@ static AutosizeTick look(RemoteAutosize *as, const RemoteMemoryInfo *info)
     tick = (AutosizeTick) {
         .passed = now - as->time,
         .vcpus = count_vcpus(),
+        .waiting = info->waiting_faults,
         .waited = more(&as->waited, waited),
         .fetched = more(&as->awaited, awaited),
         .size = pager->cache_size / REMOTE_STORE_PAGE_SIZE,
@@ -255,6 +258,14 @@ static void autosize_timer(void *opaque)
                          (tick.waited ? BUSY_MS : IDLE_MS));
 }
 
+/* A pause between two looks is not the guest's time. */
+static void vm_change(void *opaque, bool running, RunState state)
+{
+    RemoteAutosize *as = opaque;
+
+    as->known = false;
+}
+
 /* Begin and end */
 
 static AutosizeConfig config_of(HostMemoryBackendRemote *m)
@@ -279,12 +290,14 @@ void remote_backend_start_auto_size(HostMemoryBackendRemote *m)
     autosize_init(&as->autosize, &config);
     as->timer = timer_new_ms(QEMU_CLOCK_REALTIME, autosize_timer, as);
     timer_mod(as->timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME));
+    as->vm_change = qemu_add_vm_change_state_handler(vm_change, as);
     m->autosize = as;
 }
 
 void remote_backend_stop_auto_size(HostMemoryBackendRemote *m)
 {
     if (m->autosize) {
+        qemu_del_vm_change_state_handler(m->autosize->vm_change);
         timer_free(m->autosize->timer);
         g_free(m->autosize);
         m->autosize = NULL;

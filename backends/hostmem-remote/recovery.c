@@ -167,6 +167,7 @@ void recovery_park(RemoteShard *s, Waiter *waiter)
     QEMU_LOCK_GUARD(&s->park_lock);
 
     QTAILQ_INSERT_TAIL(&s->parked, waiter, next);
+    waiter->parked = true;
     s->nr_parked++;
 }
 

@@ -35,7 +35,7 @@ typedef struct ShardStats {
     uint64_t probe_hits;
     uint64_t errors;
     uint64_t fault_time_ns;
-    uint64_t guest_time_ns; /* of this: faults that are not of visitors */
+    uint64_t guest_time_ns; /* of this: not of visitors, nor of errors */
     uint64_t waiting;       /* faults that are not answered yet */
     FaultTimes times;
     uint64_t sampled_refaults;

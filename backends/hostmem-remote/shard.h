@@ -82,6 +82,7 @@ typedef struct ShardWarm ShardWarm;
  * @was: where the page was when the fault was seen
  * @write: whether it wants to write
  * @visitor: whether it only passes through
+ * @parked: whether it had to wait for a store that failed
  * @since: when its fault was seen, in ns
  * @next: in one of the shard's lists
  */
@@ -91,6 +92,7 @@ typedef struct Waiter {
     PageState was;
     bool write;
     bool visitor;
+    bool parked;
     int64_t since;
     QTAILQ_ENTRY(Waiter) next;
 } Waiter;

@@ -176,6 +176,176 @@ static void test_busy(void)
     qtest_quit(qts);
 }
 
+/* So long, there are two steps down if there is anything to decide. */
+#define QUIET_US (7 * G_USEC_PER_SEC)
+
+/* Nothing is decided for some time, and then again. */
+static void check_rest(QTestState *qts, void (*end)(QTestState *qts))
+{
+    uint64_t size = rm_query_member(qts, "cache-size");
+
+    g_usleep(QUIET_US);
+    g_assert_cmpuint(rm_query_member(qts, "cache-size"), ==, size);
+    end(qts);
+    qtest_qmp_eventwait(qts, "REMOTE_MEMORY_CACHE_SIZE_CHANGE");
+    g_assert_cmpuint(rm_query_member(qts, "cache-size"), <, size);
+}
+
+static void cont(QTestState *qts)
+{
+    qtest_qmp_assert_success(qts, "{ 'execute': 'cont' }");
+}
+
+/* If this fails, a VM that was paused over night has lost its cache. */
+static void test_paused(void)
+{
+    QTestState *qts = rm_start(ONE_THREAD);
+
+    rm_write_pages(qts, 0, NR_PAGES, 1);
+    qtest_qmp_assert_success(qts, "{ 'execute': 'stop' }");
+    check_rest(qts, cont);
+    rm_check_pages(qts, 0, NR_PAGES, 1);
+    qtest_quit(qts);
+}
+
+/*
+ * If this fails, a pause between two looks counts as time in which the guest
+ * had no need of pages.
+ */
+static void test_paused_often(void)
+{
+    QTestState *qts = rm_start(ONE_THREAD);
+    gint64 end = g_get_monotonic_time() + QUIET_US;
+    uint64_t size = rm_query_member(qts, "cache-size");
+
+    while (g_get_monotonic_time() < end) {
+        qtest_qmp_assert_success(qts, "{ 'execute': 'stop' }");
+        cont(qts);
+        g_usleep(10000);
+    }
+    g_assert_cmpuint(rm_query_member(qts, "cache-size"), ==, size);
+    qtest_quit(qts);
+}
+
+static void repair(QTestState *qts)
+{
+    rm_set_fault(qts, "error-rate", 0);
+}
+
+static void repair_and_cont(QTestState *qts)
+{
+    repair(qts);
+    cont(qts);
+}
+
+static void check_lost_store(const char *on_error, const char *status,
+                             void (*end)(QTestState *qts))
+{
+    g_autofree char *objects =
+        g_strdup_printf(FAULTY ONE_THREAD ",cache-size=8M,min-cache-size=1M,"
+                        "store=f0,on-error=%s", on_error);
+    QTestState *qts = rm_start(objects);
+    uint64_t nr;
+
+    rm_set_fault(qts, "error-rate", 1);
+    nr = rm_write_until_error(qts, 0, 1);
+    qtest_qmp_eventwait(qts, "REMOTE_MEMORY_ERROR");
+    rm_wait_status(qts, status);
+    check_rest(qts, end);
+    rm_check_pages(qts, 0, nr, 1);
+    rm_check_sane(qts);
+    qtest_quit(qts);
+}
+
+/* If this fails, the cache of a VM whose store is lost is sized by chance. */
+static void test_lost_store(void)
+{
+    check_lost_store("stop", "io-error", repair_and_cont);
+    check_lost_store("report", "running", repair);
+}
+
+/*
+ * If this fails, a store that fails now and then makes the cache grow: half of
+ * the requests are tried again after a tenth of a second, and all that is
+ * waited is that.
+ */
+static void test_shaky_store(void)
+{
+    QTestState *qts = rm_start(FAULTY ONE_THREAD ",store=f0,cache-size=1M,"
+                               "min-cache-size=1M,auto-size-target=500,"
+                               "prefetch=off");
+    unsigned nr = 512;
+
+    rm_write_pages(qts, 0, nr, 1);
+    rm_set_fault(qts, "error-rate", 0.3);
+    rm_check_pages(qts, 0, nr / 2, 1);
+    g_assert_cmpuint(rm_query_member(qts, "errors"), >=, 10);
+    g_assert_cmpuint(rm_query_member(qts, "cache-size"), ==, 1 * MiB);
+    rm_set_fault(qts, "error-rate", 0);
+    rm_check_pages(qts, 0, nr, 1);
+    rm_check_sane(qts);
+    qtest_quit(qts);
+}
+
+/*
+ * If this fails, an evacuation is undone while it is made, or for ever is what
+ * the guest may have.
+ */
+static void test_evacuate(void)
+{
+    QTestState *qts = rm_start(FAULTY ONE_THREAD ",store=f0,"
+                               "min-cache-size=8M");
+    QDict *args = qdict_from_jsonf_nofail("{ 'id': 'ram0', 'cache-size': "
+                                          "16777216 }");
+    char *error;
+
+    rm_write_pages(qts, 0, NR_PAGES, 1);
+    /* It takes a while. */
+    rm_set_fault(qts, "delay-us", 20000);
+    qtest_qmp_assert_success(qts, "{ 'execute': 'remote-memory-evacuate', "
+                             "'arguments': { 'id': 'ram0', 'job-id': 'j0' } "
+                             "}");
+    rm_assert_error(qts, "GenericError", "a job evacuates the cache", args,
+                    "remote-memory-set-cache-size");
+    error = rm_job_end(qts, "j0");
+    g_assert_null(error);
+    rm_set_fault(qts, "delay-us", 0);
+    while (rm_query_member(qts, "cache-size") < 8 * MiB) {
+        qtest_qmp_eventwait(qts, "REMOTE_MEMORY_CACHE_SIZE_CHANGE");
+    }
+    /* The bound is as before, but nothing comes back by itself. */
+    g_assert_cmpuint(rm_query_member(qts, "resident-size"), <=, 2 * MiB);
+    rm_check_sane(qts);
+    rm_check_pages(qts, 0, NR_PAGES, 1);
+    qtest_quit(qts);
+}
+
+/* If this fails, a VM that was evacuated to be moved gets its cache back. */
+static void test_evacuate_paused(void)
+{
+    QTestState *qts = rm_start(ONE_THREAD);
+    uint64_t size;
+    char *error;
+
+    rm_write_pages(qts, 0, NR_PAGES, 1);
+    qtest_qmp_assert_success(qts, "{ 'execute': 'stop' }");
+    qtest_qmp_assert_success(qts, "{ 'execute': 'remote-memory-evacuate', "
+                             "'arguments': { 'id': 'ram0', 'job-id': 'j0' } "
+                             "}");
+    error = rm_job_end(qts, "j0");
+    g_assert_null(error);
+    size = rm_query_member(qts, "cache-size");
+    g_assert_cmpuint(size, ==, 128 * KiB);
+    g_usleep(QUIET_US / 2);
+    g_assert_cmpuint(rm_query_member(qts, "cache-size"), ==, size);
+    cont(qts);
+    while (rm_query_member(qts, "cache-size") < 4 * MiB) {
+        qtest_qmp_eventwait(qts, "REMOTE_MEMORY_CACHE_SIZE_CHANGE");
+    }
+    rm_check_pages(qts, 0, NR_PAGES, 1);
+    qtest_quit(qts);
+}
+
 int main(int argc, char **argv)
 {
     static const RmTest tests[] = {
@@ -184,6 +354,12 @@ int main(int argc, char **argv)
         { "autosize/refuses", test_refuses },
         { "autosize/idle", test_idle },
         { "autosize/busy", test_busy },
+        { "autosize/paused", test_paused },
+        { "autosize/paused-often", test_paused_often },
+        { "autosize/lost-store", test_lost_store },
+        { "autosize/shaky-store", test_shaky_store },
+        { "autosize/evacuate", test_evacuate },
+        { "autosize/evacuate-paused", test_evacuate_paused },
         { NULL },
     };
 

@@ -21,21 +21,6 @@ static void wait_error(QTestState *qts, const char *action)
     qobject_unref(event);
 }
 
-/*
- * Enough that a page has to be written, but not so many that this thread has
- * to wait for that.
- */
-/* Write pages from @nr on until there is an error more.  Returns: the end. */
-static uint64_t write_until_error(QTestState *qts, uint64_t nr)
-{
-    uint64_t errors = rm_query_member(qts, "errors");
-
-    do {
-        rm_write_pages(qts, nr++, 1, 1);
-    } while (rm_query_member(qts, "errors") == errors);
-    return nr;
-}
-
 /* If this fails, a VM runs on while its memory cannot be written. */
 static void test_error_stop(void)
 {
@@ -43,13 +28,13 @@ static void test_error_stop(void)
     uint64_t nr;
 
     rm_set_fault(qts, "error-rate", 1);
-    nr = write_until_error(qts, 0);
+    nr = rm_write_until_error(qts, 0, 1);
     wait_error(qts, "stop");
     rm_wait_status(qts, "io-error");
     rm_check_pages(qts, 0, nr, 1);
     /* As long as nothing is repaired, going on leads back here. */
     qtest_qmp_assert_success(qts, "{ 'execute': 'cont' }");
-    write_until_error(qts, nr);
+    rm_write_until_error(qts, nr, 1);
     wait_error(qts, "stop");
     rm_wait_status(qts, "io-error");
     rm_set_fault(qts, "error-rate", 0);
@@ -69,7 +54,7 @@ static void test_error_report(void)
     uint64_t nr;
 
     rm_set_fault(qts, "drop-rate", 1);
-    nr = write_until_error(qts, 0);
+    nr = rm_write_until_error(qts, 0, 1);
     wait_error(qts, "report");
     rm_wait_status(qts, "running");
     rm_set_fault(qts, "drop-rate", 0);
@@ -87,7 +72,7 @@ static void test_full_store(void)
 {
     QTestState *qts = rm_start("-object remote-store-ram,id=f0,max-size=1M "
                             RAM0 ",cache-size=8M,store=f0");
-    uint64_t nr = write_until_error(qts, 0);
+    uint64_t nr = rm_write_until_error(qts, 0, 1);
 
     wait_error(qts, "stop");
     rm_wait_status(qts, "io-error");

@@ -149,6 +149,17 @@ void rm_write_pages(QTestState *qts, uint64_t first, uint64_t nr,
     }
 }
 
+uint64_t rm_write_until_error(QTestState *qts, uint64_t first,
+                              unsigned version)
+{
+    uint64_t errors = rm_query_member(qts, "errors");
+
+    do {
+        rm_write_pages(qts, first++, 1, version);
+    } while (rm_query_member(qts, "errors") == errors);
+    return first;
+}
+
 void rm_check_pages(QTestState *qts, uint64_t first, uint64_t nr,
                     unsigned version)
 {

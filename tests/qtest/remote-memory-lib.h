@@ -74,6 +74,17 @@ void rm_make_page(uint8_t *page, uint64_t index, unsigned version);
 void rm_write_pages(QTestState *qts, uint64_t first, uint64_t nr,
                     unsigned version);
 
+/**
+ * rm_write_until_error: write pages from @first on until there is an error more
+ *
+ * That are enough that a page has to be written back, but not so many that
+ * the caller has to wait for that.
+ *
+ * Returns: the first page that was not written.
+ */
+uint64_t rm_write_until_error(QTestState *qts, uint64_t first,
+                              unsigned version);
+
 /** rm_check_pages: read them, and see that they are what was written */
 void rm_check_pages(QTestState *qts, uint64_t first, uint64_t nr,
                     unsigned version);

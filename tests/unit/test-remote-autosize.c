@@ -394,6 +394,28 @@ static void test_regret(void)
     g_assert_cmpuint(until_wrong_step(&a, 5000), <=, 70);
 }
 
+/* If this fails, a store that hangs is taken for a cache of the wrong size. */
+static void test_hung(void)
+{
+    AutosizeConfig config = { .min = 100, .max = 10000, .target = 50 };
+    AutosizeTick low = tick_of(5000, 0), late = tick_of(5000, 0);
+    Autosize a;
+
+    autosize_init(&a, &config);
+    low.waiting = 2;
+    for (int i = 0; i < 100; i++) {
+        g_assert_cmpuint(autosize_tick(&a, &low), ==, 5000);
+    }
+    late.waited = 2 * 100 * NANOSECONDS_PER_SECOND;
+    g_assert_cmpuint(autosize_tick(&a, &late), ==, 5000);
+    g_assert_cmpuint(autosize_share(&a), ==, 0);
+    /* Those who are slow are not hung. */
+    g_assert_cmpuint(until_wrong_step(&a, 5000), <=, 4);
+    late.waiting = 2;
+    g_assert_cmpuint(autosize_tick(&a, &late), >, 5000);
+    g_assert_cmpuint(autosize_share(&a), <=, 1000);
+}
+
 /* Nothing that may be told makes it fail. */
 static void test_random(void)
 {
@@ -407,6 +429,7 @@ static void test_random(void)
 
         tick.passed >>= g_test_rand_int_range(0, 60);
         tick.vcpus = g_test_rand_int_range(1, 1025);
+        tick.waiting = g_test_rand_int_range(0, 3);
         tick.fetched = tick.waited / g_test_rand_int_range(1, 100000);
         tick.used = size / g_test_rand_int_range(1, 3);
         tick.nr_points = g_test_rand_int_range(0, 2) ? 5 : 0;
@@ -431,6 +454,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/remote-memory/autosize/bounds", test_bounds);
     g_test_add_func("/remote-memory/autosize/regret", test_regret);
+    g_test_add_func("/remote-memory/autosize/hung", test_hung);
     g_test_add_func("/remote-memory/autosize/random", test_random);
     g_test_add_data_func("/remote-memory/autosize/zipf", "zipf", test_target);
     g_test_add_data_func("/remote-memory/autosize/hot-and-cold", "hot-and-cold",
