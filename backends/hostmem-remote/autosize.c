@@ -13,9 +13,12 @@
 #define PERCENT_GROWN 95
 #define PERCENT_LOW 80
 
-/* A step down is such a part of the size, and made so often at most. */
+/*
+ * A step down is such a part of the size, and made so often at most: each three
+ * ticks of a second, which may be a little short.
+ */
 #define STEP_DIVISOR 32
-#define STEP_NS (3 * NANOSECONDS_PER_SECOND)
+#define STEP_NS (3 * NANOSECONDS_PER_SECOND - 50 * SCALE_MS)
 /* What is known of a size holds for one that is no further away. */
 #define NEAR_DIVISOR 16
 
