@@ -6,6 +6,10 @@
  * is compared with what its number and version say (pattern.h); some are
  * rewritten with their next version. The end is a pass over all of it.
  *
+ * With --use, which is also the first of them, threads use pages of the
+ * beginning instead, those at the front most. A line on stdin says how much of
+ * it from then on: "64M", or "0" for a rest.
+ *
  * The last line on stdout is "memhog: OK ..." (exit 0) or "memhog: MISMATCH
  * ..." (exit 1). SIGTERM, or a line on stdin with --until-enter, ends the
  * rounds early; the last pass is still made.
@@ -34,6 +38,12 @@
 /* One page in so many is rewritten when it has been verified. */
 #define REWRITE_ONE_IN 3
 
+/* Of so many random pages of the working set, the first one is used. */
+#define USE_FIRST_OF 3
+
+/* How often a thread that rests looks for work. */
+#define REST_US 10000
+
 /* One page in so many is verified by all threads at the same time. */
 #define TOGETHER_ONE_IN 8
 
@@ -58,6 +68,7 @@ typedef struct Hog {
     unsigned seconds;           /* time after which to end; 0: none */
     int node;                   /* of NUMA, to take memory from; -1: any */
     bool until_enter;
+    bool use;                   /* a working set instead of rounds */
     Spoil spoil;
     pthread_barrier_t barrier;
 
@@ -68,6 +79,7 @@ typedef struct Hog {
     unsigned round;
     bool last;
 
+    atomic_ullong set;          /* pages of the working set */
     atomic_ullong verified;     /* pages compared */
     atomic_ullong rewritten;
     atomic_uint running;        /* threads that are not through */
@@ -206,6 +218,35 @@ static void visit_share(Hog *hog, unsigned index)
     }
 }
 
+/* Of @set pages, one of this thread's; @state is what it draws from. */
+static uint64_t pick(Hog *hog, unsigned index, uint64_t set, uint64_t *state)
+{
+    uint64_t page = set;
+
+    for (unsigned i = 0; i < USE_FIRST_OF; i++) {
+        uint64_t other = mix64(++*state) % set;
+
+        page = other < page ? other : page;
+    }
+    return page - page % hog->threads + index;
+}
+
+static void use_share(Hog *hog, unsigned index)
+{
+    uint64_t state = mix64(hog->pattern.seed + index);
+
+    while (!stop_requested) {
+        uint64_t set = hog->set;
+        uint64_t page = set ? pick(hog, index, set, &state) : hog->pages;
+
+        if (!set) {
+            usleep(REST_US);
+        } else if (page < hog->pages) {
+            visit(hog, page);
+        }
+    }
+}
+
 /* The same pages at the same time: two vCPUs fault on one page */
 static void verify_together(Hog *hog)
 {
@@ -267,7 +308,8 @@ static void next_round(Hog *hog)
             (hog->endurance && hog->verified >= hog->endurance);
         if (!hog->last) {
             hog->round++;
-            hog->phase = hog->round % 2 ? "random" : "sequential";
+            hog->phase = hog->use ? "using"
+                                  : hog->round % 2 ? "random" : "sequential";
         } else {
             hog->phase = "last pass";
         }
@@ -282,6 +324,10 @@ static void *work(void *opaque)
 
     fill_share(hog, w->index);
     for (next_round(hog); !hog->last; next_round(hog)) {
+        if (hog->use) {
+            use_share(hog, w->index);
+            continue;
+        }
         visit_share(hog, w->index);
         if (hog->threads > 1) {
             pthread_barrier_wait(&hog->barrier);
@@ -308,18 +354,50 @@ static void report_progress(Hog *hog, double seconds, uint64_t *last)
     *last = verified;
 }
 
-/* Wait for @ms or for Enter; end of file does not count as Enter */
-static void wait_for_enter(Hog *hog, int ms)
+static uint64_t parse_size(const char *text)
+{
+    static const char units[] = "KMG";
+    char *end;
+    uint64_t n = strtoull(text, &end, 0);
+    const char *unit = *end ? strchr(units, *end) : NULL;
+
+    if (unit) {
+        n <<= 10 * (unit - units + 1);
+        end++;
+    }
+    if (*end || end == text) {
+        die("not a size or number: %s", text);
+    }
+    return n;
+}
+
+static void use_pages(Hog *hog, const char *text)
+{
+    uint64_t pages = parse_size(text) / PAGE_BYTES;
+
+    if (pages > hog->pages) {
+        die("there are not so many pages: %s", text);
+    }
+    hog->set = pages;
+    printf("memhog: uses %llu pages\n", (unsigned long long)pages);
+    fflush(stdout);
+}
+
+/* Wait for @ms or for a line; end of file does not count as Enter */
+static void wait_for_line(Hog *hog, int ms)
 {
     struct pollfd in = { .fd = STDIN_FILENO, .events = POLLIN };
-    char line[64];
+    char line[64] = "";
 
-    if (poll(&in, hog->until_enter, ms) > 0) {
-        if (read(STDIN_FILENO, line, sizeof(line)) > 0) {
-            stop_requested = 1;
-        } else {
-            hog->until_enter = false;
-        }
+    if (poll(&in, hog->until_enter, ms) <= 0) {
+        return;
+    }
+    hog->until_enter = read(STDIN_FILENO, line, sizeof(line) - 1) > 0;
+    line[strcspn(line, "\r\n")] = '\0';
+    if (hog->use && *line) {
+        use_pages(hog, line);
+    } else {
+        stop_requested |= hog->until_enter;
     }
 }
 
@@ -331,7 +409,7 @@ static void supervise(Hog *hog, double start)
     uint64_t last = 0;
 
     while (hog->running) {
-        wait_for_enter(hog, tick_ms);
+        wait_for_line(hog, tick_ms);
         double t = now();
         if (hog->seconds && t - start >= hog->seconds) {
             stop_requested = 1;
@@ -392,28 +470,6 @@ static void bind_to_node(Hog *hog)
     }
 }
 
-static uint64_t parse_size(const char *text)
-{
-    char *end;
-    uint64_t n = strtoull(text, &end, 0);
-
-    switch (*end) {
-    case 'G':
-        n *= 1024;
-        /* fall through */
-    case 'M':
-        n *= 1024;
-        /* fall through */
-    case 'K':
-        n *= 1024;
-        end++;
-    }
-    if (*end || !n) {
-        die("not a size or number: %s", text);
-    }
-    return n;
-}
-
 /* Index of @text in @names, which ends with NULL */
 static int parse_name(const char *text, const char *const *names)
 {
@@ -433,8 +489,8 @@ static const char *const spoils[] = {
 };
 
 enum {
-    SIZE = 1, THREADS, ROUNDS, PATTERN, SEED, SECONDS, ENDURANCE, ENTER, SPOIL,
-    NODE
+    SIZE = 1, THREADS, ROUNDS, PATTERN, SEED, SECONDS, ENDURANCE, ENTER, USE,
+    SPOIL, NODE
 };
 
 static const struct option options[] = {
@@ -446,6 +502,7 @@ static const struct option options[] = {
     { "seconds", required_argument, NULL, SECONDS },
     { "endurance", required_argument, NULL, ENDURANCE },
     { "until-enter", no_argument, NULL, ENTER },
+    { "use", required_argument, NULL, USE },
     { "spoil", required_argument, NULL, SPOIL },
     { "node", required_argument, NULL, NODE },
     { }
@@ -478,6 +535,10 @@ static void set_option(Hog *hog, int option, const char *value)
     case ENTER:
         hog->until_enter = true;
         break;
+    case USE:
+        hog->set = parse_size(value) / PAGE_BYTES;
+        hog->use = hog->until_enter = true;
+        break;
     case SPOIL:
         hog->spoil = parse_name(value, spoils);
         break;
@@ -486,7 +547,7 @@ static void set_option(Hog *hog, int option, const char *value)
         break;
     default:
         die("--size N[KMG] [--threads N] [--rounds N | --seconds N | "
-            "--endurance VERIFICATIONS | --until-enter] "
+            "--endurance VERIFICATIONS | --until-enter] [--use N[KMG]] "
             "[--pattern mixed|random|text|zero] [--seed N] "
             "[--spoil bit|lost|stale|swap] [--node N]");
     }
@@ -499,8 +560,10 @@ static void parse(Hog *hog, int argc, char **argv)
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         set_option(hog, option, optarg);
     }
-    if (!hog->pages || hog->threads < 1 || hog->threads > 64) {
-        die("give --size of at least a page, and 1 to 64 --threads");
+    if (!hog->pages || hog->threads < 1 || hog->threads > 64 ||
+        hog->set > hog->pages) {
+        die("give --size of at least a page, 1 to 64 --threads, and --use of "
+            "no more");
     }
     if (!hog->rounds && !hog->seconds && !hog->endurance &&
         !hog->until_enter) {
