@@ -9,6 +9,13 @@ Data, which know nothing of how they are shown:
   rates      differences of two samples
   histogram  log2 histograms, and quantiles of them
   history    samples over time
+  estimate   what other cache sizes would fetch
+  demand     what they would wait
+
+A budget of memory, and who has which part of it:
+
+  share      who should have it: pure policy
+  balancer   rounds: ask, decide, shrink, grow
 
 Views:
 

@@ -5,6 +5,8 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 import argparse
 
+from . import units
+
 EPILOG = '''A socket is a path, unix:PATH, HOST:PORT, a directory with sockets,
 or a quoted pattern of paths. QEMU makes one by
 -qmp unix:PATH,server=on,wait=off; it serves one client at a time, so give each
@@ -22,11 +24,24 @@ def positive(text):
     return value
 
 
+def size(text):
+    """A number of bytes."""
+    try:
+        return units.parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def add_common(parser):
-    """Options of all programs."""
+    """Options of all programs, and the sockets."""
     parser.epilog = EPILOG
+    add_timeout(parser)
+    parser.add_argument('sockets', nargs='+', metavar='SOCKET',
+                        help='QMP socket of a VM')
+
+
+def add_timeout(parser):
+    """How long to be patient."""
     parser.add_argument('--timeout', type=positive, default=5,
                         metavar='SECONDS',
                         help='how long to wait for a VM (default: 5)')
-    parser.add_argument('sockets', nargs='+', metavar='SOCKET',
-                        help='QMP socket of a VM')

@@ -43,6 +43,12 @@ def _reason(error, seconds):
     return str(error) or type(error).__name__
 
 
+def _is_gone(error):
+    """Whether nobody listens at the socket any more."""
+    return isinstance(error, ConnectError) and isinstance(
+        error.exc, (ConnectionRefusedError, FileNotFoundError))
+
+
 # Whoever has just not answered in time is not waited for again by those who
 # look at others, too: its answer is used when it comes.
 IMPATIENCE = 0.2
@@ -93,7 +99,7 @@ class Machine:  # pylint: disable=too-many-instance-attributes
         except MachineError as error:
             late = isinstance(error.__cause__, asyncio.TimeoutError)
             self._silence = str(error) if late else ''
-            return self._said(error=str(error))
+            return self._said(error=str(error), gone=_is_gone(error.__cause__))
         self._silence = ''
         return self._said(**facts)
 

@@ -28,6 +28,7 @@ class Sample:  # pylint: disable=too-many-instance-attributes
     name: str = ''
     address: str = ''
     error: str = ''             # why nothing more is known
+    gone: bool = False          # nobody is there to answer
     status: str = ''            # of the VM, such as "running"
     backends: typing.List[dict] = dataclasses.field(default_factory=list)
     stores: typing.List[dict] = dataclasses.field(default_factory=list)
