@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "recency.h"
+#include "replacement.h"
 
 #define DIGITS (1u << RECENCY_DIGIT_BITS)
 /* Three digits are more than 32 bits: the highest has ten. */
@@ -13,6 +14,13 @@
 
 /* Classes, less one: each is as wide as all before it. */
 #define HALVINGS 6
+
+/*
+ * Ages from which on nothing is known, and of what was dropped since
+ * recency_begin(): its time is ahead of that.
+ */
+#define LONG_AGO (REPLACEMENT_LONG_AGO - 1)
+#define IN_FUTURE (LONG_AGO + LONG_AGO / 2)
 
 void recency_begin(Recency *r, uint32_t now, uint32_t want)
 {
@@ -23,11 +31,11 @@ void recency_begin(Recency *r, uint32_t now, uint32_t want)
 void recency_again(Recency *r)
 {
     assert(r->counted);
+    r->long_ago = false;
     r->halvings = HALVINGS;
     r->cursor = 0;
 }
 
-/* What was dropped since recency_begin() is the oldest of all. */
 static uint32_t age_of(const Recency *r, const Page *page)
 {
     return r->now - 1 - page->dropped;
@@ -38,21 +46,28 @@ static void count_page(Recency *r, uint32_t age)
 {
     unsigned above = r->shift + RECENCY_DIGIT_BITS;
 
-    if ((uint64_t)age >> above == (uint64_t)r->cutoff >> above) {
+    if (age < LONG_AGO &&
+        (uint64_t)age >> above == (uint64_t)r->cutoff >> above) {
         r->count[(age >> r->shift) & (DIGITS - 1)]++;
     }
 }
 
 /*
- * All are counted by this digit.  If there are not as many as are wanted, any
- * age will do.
+ * All are counted by this digit.  If there are not as many as are wanted, it is
+ * the oldest that there is.
  */
 static void digit_known(Recency *r)
 {
-    uint32_t digit = 0;
+    uint32_t digit = 0, oldest = 0;
 
-    while (digit < DIGITS - 1 && r->count[digit] < r->rank) {
+    while (digit < DIGITS && r->count[digit] < r->rank) {
+        oldest = r->count[digit] ? digit : oldest;
         r->rank -= r->count[digit++];
+    }
+    if (digit == DIGITS) {
+        r->more = true;
+        r->rank = r->count[oldest];
+        digit = oldest;
     }
     r->cutoff |= digit << r->shift;
     memset(r->count, 0, sizeof(r->count));
@@ -67,6 +82,9 @@ static void digit_known(Recency *r)
 
 static bool in_class(const Recency *r, uint32_t age)
 {
+    if (r->long_ago) {
+        return age >= LONG_AGO && age < IN_FUTURE;
+    }
     return age <= r->cutoff >> r->halvings &&
            (r->halvings == HALVINGS || age > r->cutoff >> (r->halvings + 1));
 }
@@ -78,10 +96,13 @@ static bool round_ended(Recency *r)
         digit_known(r);
         return true;
     }
-    if (!r->halvings) {
+    if (r->halvings) {
+        r->halvings--;
+    } else if (r->more && !r->long_ago) {
+        r->long_ago = true;
+    } else {
         return false;
     }
-    r->halvings--;
     r->cursor = 0;
     return true;
 }

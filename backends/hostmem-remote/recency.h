@@ -17,21 +17,27 @@
  * from another host.
  *
  * The map may be large, and it changes meanwhile: it cannot be sorted, and must
- * be gone through in small steps.  So it is gone through ten times, and next to
- * no memory is needed.  First, three times, pages are counted by one digit of
- * their age after the other, from the highest on: then it is known exactly how
- * old the oldest page is for which there is room.  After that, what is not
- * older is given out: at first what has at most a 64th of that age, then what
- * has at most a 32th, and so on.  What is within one of these classes comes in
- * the order in which it is in memory, so that neighbours come together::
+ * be gone through in small steps.  So it is gone through ten or eleven times,
+ * and next to no memory is needed.  First, three times, pages are counted by
+ * one digit of their age after the other, from the highest on: then it is known
+ * exactly how old the oldest page is for which there is room.  After that, what
+ * is not older is given out: at first what has at most a 64th of that age, then
+ * what has at most a 32th, and so on.  What is within one of these classes
+ * comes in the order in which it is in memory, so that neighbours come
+ * together::
  *
  *     age  0    1/64 1/32  1/16    1/8       1/4           1/2        cutoff
  *          |-------|--|------|------|---------|-------------|------------|
  *              1    2    3      4        5           6            7
  *
- * Pages that are dropped while this goes on count as the oldest of all: if they
- * were brought back at once, the same ones would come and go.  After 2^32 drops
- * the clock begins anew; what is that old is taken for younger than it is.
+ * Of some pages nothing is known but that their use is long ago (see
+ * %REPLACEMENT_LONG_AGO).  They have no part in this, and come after all others,
+ * if more are wanted than those.
+ *
+ * Pages that are dropped while this goes on are not given out: if they were
+ * brought back at once, the same ones would come and go.  After 2^31 drops, a
+ * page is one whose use is long ago; after 2^32 the clock begins anew, and what
+ * is that old is taken for younger than it is.
  */
 
 #define RECENCY_DIGIT_BITS 11
@@ -43,6 +49,8 @@
  * @rank: how many of those with these digits are wanted
  * @shift: where the digit is that is being counted
  * @counted: all digits are known
+ * @more: these are less than what is wanted
+ * @long_ago: what is given out is of no known age
  * @halvings: the class that is given out: up to @cutoff halved so many times
  * @cursor: the page to look at next
  * @count: pages by that digit
@@ -53,6 +61,8 @@ typedef struct Recency {
     uint32_t rank;
     unsigned shift;
     bool counted;
+    bool more;
+    bool long_ago;
     unsigned halvings;
     uint32_t cursor;
     uint32_t count[1 << RECENCY_DIGIT_BITS];
@@ -87,6 +97,12 @@ void recency_begin(Recency *r, uint32_t now, uint32_t want);
  */
 RecencyAnswer recency_next(Recency *r, const PageMap *map, uint32_t *steps,
                            uint32_t *index);
+
+/** recency_is_known: is what comes next known to have been local lately? */
+static inline bool recency_is_known(const Recency *r)
+{
+    return !r->long_ago;
+}
 
 /**
  * recency_again: go through the same pages once more

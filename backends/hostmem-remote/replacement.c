@@ -35,9 +35,6 @@
 #define VISIT_DIVISOR 16
 #define VISIT_MAX 2048
 
-/* As the time of a drop: not soon before whatever comes now. */
-#define LONG_AGO (UINT32_MAX / 2)
-
 void replacement_visit(Replacement *r, bool visiting, uint32_t cache)
 {
     r->room = visiting ? MIN(MAX(cache / VISIT_DIVISOR, 1), VISIT_MAX) : 0;
@@ -142,13 +139,48 @@ void replacement_refaulted(Page *page)
 
 void replacement_dropped(Replacement *r, Page *page)
 {
-    page->dropped = page_has(page, PAGE_VISITED) ? r->drops - LONG_AGO
-                                                 : r->drops++;
+    page->dropped = page_has(page, PAGE_VISITED)
+                    ? r->drops - REPLACEMENT_LONG_AGO : r->drops++;
 }
 
 void replacement_fetched(Replacement *r, Page *page, uint32_t cache)
 {
     if (r->drops - page->dropped < cache / SOON_DIVISOR) {
         page->flags |= PAGE_PROTECTED | PAGE_REFERENCED;
+    }
+}
+
+void replacement_unused(const Replacement *r, PageMap *map, uint32_t index)
+{
+    Page *page = page_map_get(map, index);
+
+    switch (page->state) {
+    case PAGE_RESIDENT:
+        page_map_yield(map, index);
+        break;
+    case PAGE_STANDBY:
+        page->flags &= ~PAGE_HISTORY;
+        page->flags |= PAGE_VISITED;
+        break;
+    case PAGE_REMOTE:
+        page->dropped = r->drops - REPLACEMENT_LONG_AGO;
+        break;
+    default:
+        break;
+    }
+}
+
+void replacement_was_used(const Replacement *r, PageMap *map, uint32_t index,
+                          uint32_t since)
+{
+    Page *page = page_map_get(map, index);
+
+    if (page->state == PAGE_REMOTE) {
+        page->dropped = r->drops - MIN(since, REPLACEMENT_LONG_AGO - 2) - 1;
+    } else if (page->state == PAGE_RESIDENT) {
+        if (page_has(page, PAGE_VISITED)) {
+            page_map_claim(map, index);
+        }
+        page_map_expose(map, index);
     }
 }

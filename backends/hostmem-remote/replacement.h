@@ -53,6 +53,12 @@
  */
 
 /**
+ * REPLACEMENT_LONG_AGO: when a page was dropped of whose use nothing is known:
+ * so many drops ago, which is not soon before whatever comes now
+ */
+#define REPLACEMENT_LONG_AGO (UINT32_MAX / 2)
+
+/**
  * struct Replacement - of a shard
  * @drops: pages dropped so far; wraps
  * @in_vain: victims in a row that could not go
@@ -118,5 +124,22 @@ void replacement_dropped(Replacement *r, Page *page);
  * @cache: the size of the cache, in pages
  */
 void replacement_fetched(Replacement *r, Page *page, uint32_t cache);
+
+/**
+ * replacement_unused: nobody is known to use a page, wherever it is
+ *
+ * If it is local, it goes as if it was there for visitors only.
+ */
+void replacement_unused(const Replacement *r, PageMap *map, uint32_t index);
+
+/**
+ * replacement_was_used: a page was in use, before those of which this was said
+ * @r: the replacement
+ * @map: the page map
+ * @index: the page; if it is RESIDENT, it becomes the oldest of its list
+ * @since: so many others were used since
+ */
+void replacement_was_used(const Replacement *r, PageMap *map, uint32_t index,
+                          uint32_t since);
 
 #endif

@@ -6,10 +6,11 @@
 
 #include "qemu/osdep.h"
 #include "recency.h"
+#include "replacement.h"
 
 #define NR 5000
 /* Times that the map is gone through. */
-#define ROUNDS 10
+#define ROUNDS 11
 /* What comes first is this part of the oldest age. */
 #define FIRST_DIVISOR 64
 
@@ -244,6 +245,53 @@ static void test_meanwhile(void)
     page_map_destroy(&sim.map);
 }
 
+/*
+ * Half of the pages were dropped when a visitor had read them.  If this fails,
+ * they come before what the guest has used, or at the same time; or are left
+ * out although there is room for them.
+ */
+static void test_long_ago(void)
+{
+    uint32_t known = 0, index;
+    Recency r;
+    Sim sim;
+
+    sim_init(&sim, 0, 0);
+    for (uint32_t i = 0; i < NR; i++) {
+        Page *page = page_map_get(&sim.map, i);
+
+        if (page->state == PAGE_REMOTE && i % 2) {
+            page->dropped = sim.now - REPLACEMENT_LONG_AGO;
+        } else if (page->state == PAGE_REMOTE) {
+            known++;
+        }
+    }
+    find(&sim, &r, NR, 100);
+    g_assert_cmpuint(sim.nr, ==, sim.map.count[PAGE_REMOTE]);
+    assert_each_once(&sim);
+    for (uint32_t i = 0; i < sim.nr; i++) {
+        g_assert_cmpuint(sim.found[i] % 2, ==, i >= known);
+    }
+    /* The classes are those of what is known. */
+    g_assert_cmpuint(age(&sim, sim.now, sim.found[0]), <=,
+                     2 * NR / FIRST_DIVISOR + 1);
+    /* Who wants no others need not come to them. */
+    find(&sim, &r, known, 100);
+    g_assert_cmpuint(sim.nr, ==, known);
+    recency_begin(&r, sim.now, NR);
+    for (uint32_t i = 0; i < known; i++) {
+        uint32_t steps = UINT32_MAX;
+
+        g_assert_cmpint(recency_next(&r, &sim.map, &steps, &index), ==,
+                        RECENCY_PAGE);
+        g_assert_true(recency_is_known(&r));
+    }
+    sim.nr = sim.steps = 0;
+    find_rest(&sim, &r, NR);
+    g_assert_false(recency_is_known(&r));
+    page_map_destroy(&sim.map);
+}
+
 /* If this fails, a page that could not be fetched at first is left out. */
 static void test_again(void)
 {
@@ -276,6 +324,7 @@ int main(int argc, char **argv)
     g_test_add_func("/remote-memory/recency/order", test_order);
     g_test_add_func("/remote-memory/recency/all", test_all);
     g_test_add_func("/remote-memory/recency/meanwhile", test_meanwhile);
+    g_test_add_func("/remote-memory/recency/long-ago", test_long_ago);
     g_test_add_func("/remote-memory/recency/again", test_again);
     return g_test_run();
 }

@@ -282,6 +282,73 @@ static void test_visited_order(void)
     page_map_destroy(&map);
 }
 
+/*
+ * All pages of a cache were there before, but only some were in use, in another
+ * order.  If this fails, those go before others, or not in that order.
+ */
+static void test_recall(void)
+{
+    static const uint32_t used[] = { 7, 30, 12, 50, 1 };
+    const unsigned history = PAGE_PROTECTED | PAGE_REFERENCED;
+    Replacement r = { .drops = 5 };
+    PageMap map;
+
+    g_assert_true(page_map_init(&map, 100));
+    for (uint32_t i = 0; i < 80; i++) {
+        if (i % 3 == 0) {
+            page_map_get(&map, i)->flags |= history;
+        }
+        page_map_move(&map, i, PAGE_RESIDENT);
+    }
+    for (uint32_t i = 60; i < 80; i++) {
+        page_map_move(&map, i, PAGE_STANDBY);
+    }
+    for (uint32_t i = 0; i < 100; i++) {
+        replacement_unused(&r, &map, i);
+        g_assert_false(page_has(page_map_get(&map, i), history));
+        g_assert_cmpint(page_has(page_map_get(&map, i), PAGE_VISITED), ==,
+                        i < 80);
+    }
+    for (uint32_t i = 0; i < ARRAY_SIZE(used); i++) {
+        replacement_was_used(&r, &map, used[i], i);
+    }
+    /* Once more is no mistake. */
+    replacement_was_used(&r, &map, used[ARRAY_SIZE(used) - 1], 0);
+    g_assert_true(page_map_sane(&map));
+    for (uint32_t i = 0; i < 60; i++) {
+        uint32_t index = replacement_victim(&r, &map);
+
+        if (i >= 60 - ARRAY_SIZE(used)) {
+            g_assert_cmpuint(index, ==, used[59 - i]);
+        }
+        replacement_evicted(&r, page_map_get(&map, index), 1);
+        page_map_move(&map, index, PAGE_STANDBY);
+    }
+    page_map_destroy(&map);
+}
+
+/* What is remote counts as dropped in the order in which it was used. */
+static void test_recall_remote(void)
+{
+    Replacement r = { .drops = 5 };
+    PageMap map;
+
+    g_assert_true(page_map_init(&map, 3));
+    for (uint32_t i = 0; i < 3; i++) {
+        page_set_stored(page_map_get(&map, i), 1);
+        page_map_move(&map, i, PAGE_REMOTE);
+        page_map_get(&map, i)->dropped = i;
+        replacement_unused(&r, &map, i);
+    }
+    replacement_was_used(&r, &map, 2, 0);
+    replacement_was_used(&r, &map, 0, UINT32_MAX);
+    g_assert_cmpuint(r.drops - map.pages[2].dropped, ==, 1);
+    g_assert_cmpuint(r.drops - map.pages[0].dropped, <, REPLACEMENT_LONG_AGO);
+    g_assert_cmpuint(r.drops - map.pages[1].dropped, ==,
+                     REPLACEMENT_LONG_AGO);
+    page_map_destroy(&map);
+}
+
 /* If this fails, a page is held for used again since a visitor has read it. */
 static void test_visit_is_no_use(void)
 {
@@ -439,6 +506,9 @@ int main(int argc, char **argv)
                     test_visited_order);
     g_test_add_func("/remote-memory/replacement/visit-is-no-use",
                     test_visit_is_no_use);
+    g_test_add_func("/remote-memory/replacement/recall", test_recall);
+    g_test_add_func("/remote-memory/replacement/recall-remote",
+                    test_recall_remote);
     g_test_add_func("/remote-memory/replacement/runs", test_runs);
     g_test_add_func("/remote-memory/replacement/one-can-go", test_one_can_go);
     g_test_add_func("/remote-memory/replacement/wrap", test_wrap);
