@@ -240,16 +240,20 @@ bool evict_try(RemoteShard *s, uint32_t index)
     return true;
 }
 
+/* How many pages there may be in standby beyond those that are there. */
+static uint32_t standby_left(const RemoteShard *s)
+{
+    uint64_t most = budget_standby_goal(&s->budget) + STANDBY_SLACK;
+
+    return most - MIN(most, s->standby.filled);
+}
+
 /* How many pages should be evicted now. */
 static uint32_t evict_want(const RemoteShard *s)
 {
-    uint64_t most = budget_standby_goal(&s->budget) + STANDBY_SLACK;
-    uint64_t have = s->standby.filled;
-
-    if (have >= most || !standby_room(&s->standby)) {
-        return 0;
-    }
-    return MIN(budget_evict_want(&s->budget, have), most - have);
+    return standby_room(&s->standby)
+           ? MIN(budget_evict_want(&s->budget, s->standby.filled),
+                 standby_left(s)) : 0;
 }
 
 static bool all_pinned(const RemoteShard *s)
@@ -265,6 +269,13 @@ void evict_unstick(RemoteShard *s)
     }
 }
 
+/* What is there for visitors only, beyond their room. */
+static uint32_t visited_surplus(RemoteShard *s)
+{
+    replacement_visit(&s->replacement, visitors_any(), s->budget.target);
+    return replacement_visited_surplus(&s->replacement, &s->map);
+}
+
 /*
  * What is there for visitors only makes room first, before what the guest left
  * in standby is dropped.  Returns: the number of pages evicted.
@@ -273,16 +284,103 @@ static uint32_t evict_visited(RemoteShard *s)
 {
     uint32_t nr = 0, want;
 
-    replacement_visit(&s->replacement, visitors_any(), s->budget.target);
     for (int i = 0; i < EVICT_CALLS && nr < EVICT_BATCH; i++) {
-        want = MIN(budget_excess(&s->budget),
-                   replacement_visited_surplus(&s->replacement, &s->map));
+        want = MIN(budget_excess(&s->budget), visited_surplus(s));
         if (!want || !standby_room(&s->standby)) {
             break;
         }
         nr += evict_victims(s, MIN(want, EVICT_BATCH - nr));
     }
     return nr;
+}
+
+/* Will nobody miss what is in this slot, now or when its put has ended? */
+static bool slot_is_unused(const RemoteShard *s, uint32_t index)
+{
+    const StandbySlot *slot = &s->standby.slots[index];
+    const Page *page = &s->map.pages[slot->page];
+
+    return slot->state != SLOT_EMPTY &&
+           (slot->state == SLOT_STALE || page->state != PAGE_STANDBY ||
+            page->slot != index || page_has(page, PAGE_VISITED));
+}
+
+/* A run of such slots that may be dropped, from position @pos on. */
+static uint32_t unused_run(const RemoteShard *s, uint64_t pos, uint32_t max)
+{
+    uint32_t first = standby_index(&s->standby, pos), n;
+
+    max = MIN(max, MIN(s->standby.head - pos, s->standby.capacity - first));
+    for (n = 0; n < max; n++) {
+        SlotState state = s->standby.slots[first + n].state;
+
+        if (state == SLOT_DIRTY || state == SLOT_BUSY ||
+            !slot_is_unused(s, first + n)) {
+            break;
+        }
+    }
+    return n;
+}
+
+/*
+ * Drop what nobody will miss from wherever it is in the ring: what the guest
+ * may miss is in between, and stays.  Returns: the number of pages.
+ */
+static uint32_t drop_unused(RemoteShard *s)
+{
+    uint32_t dropped = 0, calls = 0, nr;
+
+    for (uint64_t pos = s->standby.tail;
+         pos < s->standby.head && dropped < EVICT_BATCH && calls < EVICT_CALLS;
+         pos += MAX(nr, 1)) {
+        uint32_t first = standby_index(&s->standby, pos);
+
+        nr = unused_run(s, pos, EVICT_BATCH - dropped);
+        for (uint32_t i = 0; i < nr; i++) {
+            const StandbySlot *slot = &s->standby.slots[first + i];
+
+            drop_page(s, slot->page, slot->state);
+            standby_set(&s->standby, first + i, SLOT_EMPTY);
+        }
+        if (nr) {
+            drop_memory(s, first, nr, nr);
+            dropped += nr;
+            calls++;
+        }
+    }
+    /* The ring need not remember those at its tail. */
+    drop_run(s, 0, &dropped);
+    return dropped;
+}
+
+bool evict_has_unused(RemoteShard *s)
+{
+    if (visited_surplus(s) && standby_left(s)) {
+        return true;
+    }
+    for (uint64_t pos = s->standby.tail; pos < s->standby.head; pos++) {
+        if (slot_is_unused(s, standby_index(&s->standby, pos))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool evict_unused(RemoteShard *s)
+{
+    uint32_t nr = 0, want, dropped = drop_unused(s);
+
+    for (int i = 0; i < EVICT_CALLS && nr < EVICT_BATCH; i++) {
+        want = MIN(visited_surplus(s), standby_left(s));
+        if (!want || !evict_can_try(s)) {
+            break;
+        }
+        nr += evict_victims(s, MIN(want, EVICT_BATCH - nr));
+        if (!nr) {
+            shard_look_again(s, PINNED_RETRY_MS);
+        }
+    }
+    return dropped || nr;
 }
 
 bool evict_run(RemoteShard *s)

@@ -31,8 +31,8 @@
  *              1    2    3      4        5           6            7
  *
  * Of some pages nothing is known but that their use is long ago (see
- * %REPLACEMENT_LONG_AGO).  They have no part in this, and come after all others,
- * if more are wanted than those.
+ * %REPLACEMENT_LONG_AGO).  They have no part in this, and come after all
+ * others, if more are wanted than those.
  *
  * Pages that are dropped while this goes on are not given out: if they were
  * brought back at once, the same ones would come and go.  After 2^31 drops, a

@@ -105,38 +105,73 @@ static bool must_wait(RemoteShard *s, ShardWarm *w)
     return s->failed_ops || s->frozen || shard_holds_back(s);
 }
 
+/* What is known to have been in use may take the place of what is not. */
+static bool may_replace(RemoteShard *s, const ShardWarm *w)
+{
+    return recency_is_known(&w->recency) && !budget_shrinking(&s->budget) &&
+           evict_has_unused(s);
+}
+
+/* Is there room for those that were found?  If not, make some. */
+static bool has_room(RemoteShard *s, ShardWarm *w, bool *again)
+{
+    w->awaits_room = budget_idle(&s->budget) < BATCH_PAGES &&
+                     may_replace(s, w);
+    *again = !w->awaits_room || evict_unused(s);
+    return !w->awaits_room;
+}
+
+/* Returns: whether to call again soon. */
+static bool next_batch(RemoteShard *s, ShardWarm *w)
+{
+    Batch *batch = batch_idle(s);
+    bool again;
+
+    if (!batch || w->in_flight + BATCH_PAGES > IN_FLIGHT_MAX ||
+        must_wait(s, w)) {
+        return false;
+    }
+    if (has_room(s, w, &again)) {
+        find_pages(s, w);
+        if (w->nr == BATCH_PAGES || w->at_end) {
+            w->nr = MIN(w->nr, budget_idle(&s->budget));
+            fetch_pages(s, w, batch);
+        }
+    }
+    return again;
+}
+
 bool warm_run(RemoteShard *s)
 {
     ShardWarm *w = s->warm;
-    uint32_t room;
-    Batch *batch;
 
     if (!w || w->ended) {
         return false;
     }
-    room = budget_idle(&s->budget);
-    if (w->stop || !room) {
+    if (w->stop || (!budget_idle(&s->budget) && !may_replace(s, w))) {
         w->at_end = true;
         w->failed = false;
         w->nr = 0;
     }
     if (w->at_end && !w->nr) {
+        w->awaits_room = false;
         return !w->in_flight && round_ended(w);
     }
-    batch = batch_idle(s);
-    if (!batch || w->in_flight + BATCH_PAGES > IN_FLIGHT_MAX ||
-        must_wait(s, w)) {
-        return false;
-    }
-    find_pages(s, w);
-    if (w->nr == BATCH_PAGES || w->at_end) {
-        w->nr = MIN(w->nr, room);
-        fetch_pages(s, w, batch);
-    }
-    return true;
+    return next_batch(s, w);
 }
 
 /* The main thread's side */
+
+/* How many pages there may be room for. */
+static uint64_t room_in_all(RemoteShard *s)
+{
+    uint64_t room = budget_idle(&s->budget);
+
+    if (evict_has_unused(s)) {
+        room += s->map.visited.nr + s->map.count[PAGE_STANDBY];
+    }
+    return room;
+}
 
 static void begin_bh(void *opaque)
 {
@@ -145,7 +180,7 @@ static void begin_bh(void *opaque)
 
     assert(!s->warm);
     s->warm = w;
-    w->all = MIN(budget_idle(&s->budget), s->map.count[PAGE_REMOTE]);
+    w->all = MIN(room_in_all(s), s->map.count[PAGE_REMOTE]);
     if (w->all) {
         recency_begin(&w->recency, s->replacement.drops, w->all);
     } else {

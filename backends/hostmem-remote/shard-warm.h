@@ -18,6 +18,13 @@
  * and older than all that the guest has asked for, in the order in which they
  * were dropped as far as that is known.
  *
+ * Pages that are known to have been in use also take the place of what is local
+ * and not known to be: what came by loading a snapshot (snapshot.h), what is
+ * there for visitors beyond their room, and what the guest said to be cold.
+ * These go the way of all others: what the store does not have is written
+ * first, from standby, where a touch brings it back.  But they need not stay
+ * there: they are dropped from between those that the guest has in standby.
+ *
  * A page that cannot be fetched stays REMOTE.  Others are tried after a while,
  * and it once more when all were.
  */
@@ -35,6 +42,7 @@
  * @in_flight: pages that were asked for and not answered yet
  * @at_end: no more are to be looked for
  * @failed: some could not be fetched
+ * @awaits_room: it goes on when a slot of the standby ring may be dropped
  * @not_before: when the next may be asked for, in ms
  */
 typedef struct ShardWarm {
@@ -51,6 +59,7 @@ typedef struct ShardWarm {
     uint32_t in_flight;
     bool at_end;
     bool failed;
+    bool awaits_room;
     int64_t not_before;
 } ShardWarm;
 
@@ -62,6 +71,12 @@ typedef struct ShardWarm {
  * Returns: whether to call again soon.
  */
 bool warm_run(RemoteShard *s);
+
+/** warm_awaits_room: does warm_run() wait for a slot that may be dropped? */
+static inline bool warm_awaits_room(const RemoteShard *s)
+{
+    return s->warm && s->warm->awaits_room;
+}
 
 /** warm_placed: pages of a batch are RESIDENT, neighbours from @index on */
 void warm_placed(RemoteShard *s, uint32_t index, uint32_t nr);

@@ -490,6 +490,21 @@ bool evict_can_try(RemoteShard *s);
  */
 bool evict_try(RemoteShard *s, uint32_t index);
 
+/**
+ * evict_has_unused: is there something local that nobody will miss?
+ *
+ * So that evict_unused() could make room of it, now or when puts have ended.
+ */
+bool evict_has_unused(RemoteShard *s);
+
+/**
+ * evict_unused: take some of it out of the guest, and drop what can be dropped
+ *
+ * Returns: whether it did; if not, there is nothing to do before something else
+ * happens.
+ */
+bool evict_unused(RemoteShard *s);
+
 /** evict_drop: drop what is in standby and need not be written, now */
 void evict_drop(RemoteShard *s);
 

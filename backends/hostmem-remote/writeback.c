@@ -11,7 +11,7 @@
 #include "qemu/osdep.h"
 #include "content.h"
 #include "recovery.h"
-#include "shard.h"
+#include "shard-warm.h"
 
 static void put_complete(RemoteStoreRequest *req);
 
@@ -83,7 +83,7 @@ static RemoteStoreRequest *put_prepare(RemoteShard *s, uint32_t slot,
 static bool room_awaited(const RemoteShard *s)
 {
     return !QTAILQ_EMPTY(&s->for_room) || s->nr_parked ||
-           budget_shrinking(&s->budget);
+           budget_shrinking(&s->budget) || warm_awaits_room(s);
 }
 
 /*
