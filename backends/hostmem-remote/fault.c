@@ -243,6 +243,11 @@ static FaultAnswer fault_standby(RemoteShard *s, const Waiter *w)
     return answer;
 }
 
+void fault_bring_back(RemoteShard *s, uint32_t index)
+{
+    fault_standby(s, &(Waiter) { .page = index });
+}
+
 /*
  * A VM that is still on its way here has no content yet, and its store may not
  * be asked.  Who looks sees zeros, which are forgotten when it has come.

@@ -124,6 +124,7 @@ static bool start_pager(HostMemoryBackendRemote *m, Error **errp)
         .prefetch = m->prefetch,
         .verify = m->verify,
         .on_error = m->on_error,
+        .record_working_set = m->record_working_set,
     };
 
     if (!remote_backend_find_iothreads(m, threads, errp) ||
@@ -196,9 +197,9 @@ bool remote_backend_refuse_late(HostMemoryBackendRemote *m, const char *name,
     error_setg(errp, "memory backend '%s': property '%s' cannot be changed "
                "any more", remote_backend_id(m), name);
     error_append_hint(errp, "Only 'cache-size', 'auto-size', what belongs to "
-                      "that, and 'prefetch' can be changed while the backend "
-                      "is in use, and 'store' by the command "
-                      "remote-memory-set-store.\n");
+                      "that, 'prefetch' and 'record-working-set' can be "
+                      "changed while the backend is in use, and 'store' by "
+                      "the command remote-memory-set-store.\n");
     return true;
 }
 
@@ -289,6 +290,21 @@ static void set_on_error(Object *obj, int value, Error **errp)
     }
 }
 
+static bool get_record_working_set(Object *obj, Error **errp)
+{
+    return MEMORY_BACKEND_REMOTE(obj)->record_working_set;
+}
+
+static void set_record_working_set(Object *obj, bool value, Error **errp)
+{
+    HostMemoryBackendRemote *m = MEMORY_BACKEND_REMOTE(obj);
+
+    m->record_working_set = value;
+    if (m->pager) {
+        m->pager->record_working_set = value;
+    }
+}
+
 /* For tests and for who suspects the pager: see page_map_sane(). */
 static bool get_consistent(Object *obj, Error **errp)
 {
@@ -358,6 +374,7 @@ static void remote_backend_init(Object *obj)
     m->verify = true;
     m->on_error = REMOTE_MEMORY_ON_ERROR_STOP;
     remote_backend_init_auto_size(m);
+    m->record_working_set = true;
     /* The defaults of other backends cannot work here. */
     backend->merge = false;
     backend->reserve = false;
@@ -423,6 +440,13 @@ static void remote_backend_class_init(ObjectClass *oc, void *data)
     object_class_property_set_description(oc, "on-error",
         "What to do when the store fails and retries do not help: stop (the "
         "VM) or report (and go on trying) (default: stop)");
+    object_class_property_add_bool(oc, "record-working-set",
+                                   get_record_working_set,
+                                   set_record_working_set);
+    object_class_property_set_description(oc, "record-working-set",
+        "Have snapshots say which pages the guest works with, for "
+        "remote-memory-warm; off if a QEMU without remote memory is to load "
+        "them; can be changed while the VM runs (default: on)");
 }
 
 static const TypeInfo remote_backend_info = {

@@ -33,6 +33,7 @@ typedef struct RemoteAutosize RemoteAutosize;
  * @max_cache_size: likewise
  * @auto_size_target: property
  * @autosize: what sizes the cache, or %NULL
+ * @record_working_set: property
  * @excludes_devices: remote_devices_exclude() was called
  * @discard_required: ram_block_discard_require() was called
  * @pager: once the memory is allocated
@@ -58,6 +59,7 @@ struct HostMemoryBackendRemote {
     uint64_t max_cache_size;
     uint32_t auto_size_target;
     RemoteAutosize *autosize;
+    bool record_working_set;
     bool excludes_devices;
     bool discard_required;
     RemotePager *pager;

@@ -16,6 +16,7 @@
 #include "qapi/error.h"
 #include "qapi/qapi-commands-migration.h"
 #include "remote-memory/remote-memory.h"
+#include "snapshot.h"
 #include "system/runstate.h"
 
 /* Main thread only: whether, and what says so to whoever wants to migrate. */
@@ -109,6 +110,12 @@ static void vm_change(void *opaque, bool running, RunState state)
     }
 }
 
+/* Which is not made by a thread of its own, and may find the VM paused. */
+static bool is_snapshot(void)
+{
+    return !migrate_get_current()->migration_thread_running;
+}
+
 /*
  * The set-up is reported in the thread that is going to read all of memory: a
  * migration's, which does nothing else until it ends, or the main thread for a
@@ -122,9 +129,13 @@ static int precopy_visit(NotifierWithReturn *n, void *data, Error **errp)
         if (!handover_may_send(errp)) {
             return -EINVAL;
         }
+        if (is_snapshot()) {
+            snapshot_begin();
+        }
         remote_memory_visit_begin();
     } else if (event->reason == PRECOPY_NOTIFY_CLEANUP) {
         remote_memory_visit_end();
+        snapshot_end();
     }
     return 0;
 }

@@ -462,6 +462,7 @@ RemotePager *pager_new(const PagerConfig *config, Error **errp)
     pager->stripe_shift = stripe_shift(pager->size, pager->nr_shards);
     pager->store = config->store;
     pager->prefetch = config->prefetch;
+    pager->record_working_set = config->record_working_set;
     pager->sample_pages = ESTIMATE_GROUP;
     pager->verify = config->verify;
     pager->on_error = config->on_error;

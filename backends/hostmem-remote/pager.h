@@ -39,6 +39,7 @@ typedef struct PagerMove PagerMove;
  * @prefetch: what to fetch ahead
  * @verify: check the hash of fetched pages
  * @on_error: what to do if the store fails
+ * @record_working_set: see &struct RemotePager
  */
 typedef struct PagerConfig {
     const char *id;
@@ -52,6 +53,7 @@ typedef struct PagerConfig {
     RemoteMemoryPrefetch prefetch;
     bool verify;
     RemoteMemoryOnError on_error;
+    bool record_working_set;
 } PagerConfig;
 
 /**
@@ -95,6 +97,7 @@ struct RemotePager {
     uint64_t cache_size;
     unsigned resize_wanted;
     unsigned resize_told;
+    bool record_working_set; /* in a snapshot: see snapshot.h */
     uint32_t sample_pages;  /* see ESTIMATE_GROUP; read by shards */
     bool error_told;
     PagerEnd end;

@@ -411,6 +411,13 @@ void shard_fault(RemoteShard *s, uint32_t index, uint32_t tid, bool write);
 void fault_fill(RemoteShard *s, uint32_t index);
 
 /**
+ * fault_bring_back: bring a page back that is in STANDBY, as if it was touched
+ *
+ * It stays there if that is not possible now.
+ */
+void fault_bring_back(RemoteShard *s, uint32_t index);
+
+/**
  * fault_retry: answer those who wait for room, as far as there is some
  *
  * Returns: whether somebody still waits.

@@ -25,8 +25,8 @@
  *   before: twice the distance, or, if that is below 0, the complement of that
  * - how many pages it has beyond the first, twice; and 1 if they go downwards
  *
- * So 256 pages in order take about 4 bytes, and one by itself about as many: less
- * than a thousandth of what the snapshot has of it anyway.
+ * So 256 pages in order take about 4 bytes, and one by itself about as many:
+ * less than a thousandth of what the snapshot has of it anyway.
  *
  * The section is a hint.  But it is part of a file that may be damaged, or made
  * by somebody else, so whatever is in it, reading it ends, stays within it, and

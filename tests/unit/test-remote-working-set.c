@@ -34,7 +34,7 @@ static void put(WorkingSetWriter *w, const char *name, uint64_t nr_pages,
     working_set_end(w);
 }
 
-/* The next backend has these pages, in this order.  Returns: in how many runs. */
+/* The next backend has these pages, in this order.  Returns: runs. */
 static uint32_t check(const uint8_t **data, size_t *size, const char *name,
                       uint64_t nr_pages, const uint64_t *pages, uint32_t nr)
 {
@@ -208,7 +208,7 @@ static void test_truncated(void)
     g_byte_array_unref(w.data);
 }
 
-/* What could be read is pages that exist, and not more of them than there are. */
+/* What could be read is pages that exist, and no more than there are. */
 static void check_bounds(const uint8_t *data, size_t size)
 {
     const uint8_t *end = data + size;
