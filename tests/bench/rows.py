@@ -1,7 +1,7 @@
 """The rows of the results, and the samples that plots are made from.
 
-Samples of hostjobs.py and tripjobs.py are named JOB.FIGURE, those of
-guestjobs.py WORKLOAD.PEER.PERCENT.
+Samples of hostjobs.py, tripjobs.py and restartjobs.py are named JOB.FIGURE,
+those of guestjobs.py WORKLOAD.PEER.PERCENT.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
@@ -150,6 +150,23 @@ def _migration_rows():
               ('postcopy.mbps',))
 
 
+def _restart_rows():
+    back = 'time until a guest is back to 90 % of its speed after a restart'
+    yield Row('restart-warm', f'{back}, pages here and there, warmed first',
+              's', 'restart.warm', 'not warmed', ('restart.cold',))
+    yield Row('restart-warm-running', 'the same, warmed while it runs', 's',
+              'restart.warm-running', 'not warmed', ('restart.cold',))
+    for name, words in (('dense', 'neighbours, prefetch=adaptive'),
+                        ('order', 'one page after the other, the same')):
+        yield Row(f'restart-warm-{name}', f'{back}, {words}, warmed first',
+                  's', f'restart-{name}.warm', 'not warmed',
+                  (f'restart-{name}.cold',))
+    yield Row('restart-warm-large', 'time of the first two rounds after a '
+              'restart, over twice the cache, warmed first', 's',
+              'restart-large.warm-work', 'not warmed',
+              ('restart-large.cold-work',))
+
+
 def _guest_rows():
     yield Row('touch25-zram', 'random touch at 25 %, in-process store', '1/s',
               'touch.remote.25', 'host swap on zram', ('touch.zram.25',))
@@ -211,7 +228,7 @@ def _slowdown(name, what, workload, percent):
 
 
 ROWS = [*_host_rows(), *_store_rows(), *_scan_rows(), *_guest_rows(),
-        *_hint_rows(), *_migration_rows(), *_floor_rows()]
+        *_hint_rows(), *_migration_rows(), *_restart_rows(), *_floor_rows()]
 
 # Percent of the working set that is local, as in names of samples.
 SHARES = {100: 1, 50: 0.5, 25: 0.25, 12: 0.125}

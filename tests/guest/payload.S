@@ -10,8 +10,9 @@
  *
  * Who assembles it may define PAGES, WORDS, ROUNDS, BEAT: how many pages are
  * verified between two lines that say so, ONE_IN: each round writes one in so
- * many pages, and verifies all of them; and HOT: after the first round, which
- * writes all pages, it uses only so many of them, the lowest.
+ * many pages, and verifies all of them; HOT: after the first round, which
+ * writes all pages, it uses only so many of them, the lowest; and STRIDE: 1 for
+ * an order with neighbours.
  *
  * A word's value is its address, multiplied by an odd number, plus the round
  * that wrote it: no two words are equal, and no word stays. So a page that is

@@ -6,7 +6,9 @@
  */
 
         .set    FIRST, 0x100000         # above the BIOS and this code
+        .ifndef STRIDE
         .set    STRIDE, 5167            # odd: each page comes once a round
+        .endif
         .set    FACTOR, 0x9e3779b1      # odd: each word has its own value
         .set    SERIAL, 0x3f8
 
