@@ -70,6 +70,20 @@ static bool map_said;
 static int64_t map_said_ms;
 /* Is the rest sent when the guest runs elsewhere? */
 static bool by_postcopy;
+/* Was it seen to it that all can be handed over, when it was asked for? */
+static bool checked;
+
+/*
+ * A VM that was stopped before is not in a state of its own while it is saved.
+ * But once a migration has begun, it has a thread.
+ */
+static bool is_snapshot(void)
+{
+    const MigrationState *s = migrate_get_current();
+
+    return runstate_check(RUN_STATE_SAVE_VM) ||
+           (s->state == MIGRATION_STATUS_SETUP && !s->migration_thread_running);
+}
 
 /*
  * Also if there is nothing to hand over, so that the destination knows that.
@@ -77,7 +91,7 @@ static bool by_postcopy;
  */
 static bool is_active(void *opaque)
 {
-    return handover_is_wanted() && !runstate_check(RUN_STATE_SAVE_VM);
+    return handover_is_wanted() && !is_snapshot();
 }
 
 /* A backend that nothing uses is not migrated. */
@@ -125,17 +139,22 @@ static void check_capabilities(Error **errp)
     }
 }
 
-static int save_prepare(void *opaque, Error **errp)
+static bool check_all(Error **errp)
 {
     Error *err = NULL;
 
     check_capabilities(&err);
     pagers_foreach(check_pager, &err);
-    if (err) {
-        error_propagate(errp, err);
-        return -EINVAL;
-    }
-    return 0;
+    checked = !err;
+    error_propagate(errp, err);
+    return checked;
+}
+
+/* If the VM is stopped, this may be for a snapshot, which need not know. */
+static int save_prepare(void *opaque, Error **errp)
+{
+    checked = false;
+    return !runstate_is_live(runstate_get()) || check_all(errp) ? 0 : -EINVAL;
 }
 
 /* A former migration may have failed while the VM was not to run. */
@@ -169,6 +188,9 @@ static int save_setup(QEMUFile *f, void *opaque, Error **errp)
 {
     Error *err = NULL;
 
+    if (!checked && !check_all(errp)) {
+        return -EINVAL;
+    }
     handed = g_ptr_array_new();
     map_said = by_postcopy = false;
     pagers_foreach(begin_pager, &err);

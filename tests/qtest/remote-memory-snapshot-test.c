@@ -331,16 +331,26 @@ static void test_switched_late(void)
     remove_disk(file);
 }
 
-/* If this fails, a VM that is paused is saved as if it was migrated. */
+/*
+ * The capability is about migrations only.  If this fails, a VM that is paused
+ * is saved as if it was migrated.
+ */
 static void test_paused(void)
 {
     char *file = make_disk();
     QTestState *qts = start_with(file, ON_ONE);
 
+    rm_write_pages(qts, 0, SET_TOTAL, 1);
     qtest_qmp_assert_success(qts, "{ 'execute': 'stop' }");
+    qtest_qmp_assert_success(qts, "{ 'execute': 'migrate-set-capabilities', "
+                             "'arguments': { 'capabilities': [ { "
+                             "'capability': 'remote-memory', "
+                             "'state': true } ] } }");
     hmp(qts, "savevm one");
     g_assert_cmpint(find_section(file), >=, 0);
     qtest_quit(qts);
+    qts = load(file, ON_ONE);
+    check_all(qts);
     remove_disk(file);
 }
 
