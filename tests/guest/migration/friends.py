@@ -229,8 +229,9 @@ MODEST = {'multifd-channels': 2}
 
 FRIENDS = [
     Friend('``savevm``, ``loadvm``, ``-loadvm``', WORKS,
-           'the pages are in the snapshot. A block node that pages are '
-           'stored on is not one of the disks of which a snapshot is made',
+           'the pages are in the snapshot, and which of them the guest works '
+           'with. A block node that pages are stored on is not one of the '
+           'disks of which a snapshot is made',
            snapshots),
     Friend('``migrate`` to ``file:``', WORKS, '', travels(scheme=FILE)),
     Friend('``mapped-ram``', WORKS, '',
