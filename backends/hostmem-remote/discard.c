@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "shard.h"
+#include "sweep.h"
 #include <sys/mman.h>
 
 /*

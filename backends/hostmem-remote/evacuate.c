@@ -10,6 +10,7 @@
 
 #include "qemu/osdep.h"
 #include "backend-job.h"
+#include "flush.h"
 #include "qapi/error.h"
 #include "qapi/qapi-commands-remote-memory.h"
 #include "shard.h"

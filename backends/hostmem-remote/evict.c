@@ -10,6 +10,7 @@
 #include "qemu/error-report.h"
 #include "prefetch.h"
 #include "recovery.h"
+#include "sweep.h"
 #include "trace.h"
 #include "uffd-page.h"
 #include "visitors.h"

@@ -116,9 +116,7 @@ static FaultAnswer fault_zero(RemoteShard *s, const Waiter *w)
 
 void fault_fill(RemoteShard *s, uint32_t index)
 {
-    const Waiter writer = { .page = index, .write = true };
-
-    fault_zero(s, &writer);
+    fault_zero(s, &(Waiter) { .page = index, .write = true });
 }
 
 /*
@@ -528,7 +526,7 @@ static bool fault_retry_for_room(RemoteShard *s)
 
 bool fault_retry(RemoteShard *s)
 {
-    bool parked, for_room;
+    bool parked;
 
     if (s->nr_parked || !QTAILQ_EMPTY(&s->for_room)) {
         evict_unstick(s);
@@ -536,8 +534,7 @@ bool fault_retry(RemoteShard *s)
     }
     /* Those that were parked have waited longest. */
     parked = fault_retry_parked(s);
-    for_room = fault_retry_for_room(s);
-    return parked || for_room;
+    return fault_retry_for_room(s) || parked;
 }
 
 bool fault_awaited(const RemoteShard *s, uint32_t index)

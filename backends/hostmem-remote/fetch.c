@@ -9,6 +9,7 @@
 #include "content.h"
 #include "recovery.h"
 #include "shard.h"
+#include "sweep.h"
 #include "uffd-page.h"
 
 static void fetch_complete(RemoteStoreRequest *req);

@@ -10,6 +10,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "flush.h"
 #include "shard.h"
 
 void flush_run(RemoteShard *s)

@@ -9,6 +9,7 @@
 #include "qemu/host-utils.h"
 #include "content.h"
 #include "shard-handover.h"
+#include "sweep.h"
 
 /* Come to rest, and go on */
 

@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include "arrival.h"
 #include "completion.h"
+#include "flush.h"
 #include "handoff.h"
 #include "mirror-move.h"
 #include "prefetch.h"
@@ -21,6 +22,7 @@
 #include "shard-hints.h"
 #include "shard-warm.h"
 #include "sparse.h"
+#include "sweep.h"
 #include "trace.h"
 #include "uffd-page.h"
 

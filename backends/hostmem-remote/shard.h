@@ -544,40 +544,6 @@ void writeback_spared(RemoteShard *s, SlotState content);
 /** writeback_run: examine DIRTY slots, and write those that must be */
 void writeback_run(RemoteShard *s);
 
-/* flush.c */
-
-/**
- * flush_begin: notice when what is in standby now has been written
- * @s: the shard; its @flush_left is how many slots are left
- *
- * Main thread.
- */
-void flush_begin(RemoteShard *s);
-
-/** flush_run: look how far that is */
-void flush_run(RemoteShard *s);
-
-/* sweep.c */
-
-/** sweep_init: make the map of garbage.  Returns: false without memory */
-bool sweep_init(RemoteShard *s);
-
-/** sweep_mark: the ZERO page @index has a copy in the store */
-void sweep_mark(RemoteShard *s, uint32_t index);
-
-/** sweep_mark_all: no page is needed any more */
-void sweep_mark_all(RemoteShard *s);
-
-/** sweep_give_up: leave the garbage where it is */
-void sweep_give_up(RemoteShard *s);
-
-/**
- * sweep_run: discard some garbage in the store
- *
- * Returns: whether to call again soon.
- */
-bool sweep_run(RemoteShard *s);
-
 /* discard.c */
 
 /**

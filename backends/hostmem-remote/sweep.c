@@ -12,6 +12,7 @@
 #include "qemu/bitmap.h"
 #include "recovery.h"
 #include "shard.h"
+#include "sweep.h"
 #include "trace.h"
 
 #define CHUNK_PAGES 512

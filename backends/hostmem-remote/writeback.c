@@ -12,6 +12,7 @@
 #include "content.h"
 #include "recovery.h"
 #include "shard-warm.h"
+#include "sweep.h"
 
 static void put_complete(RemoteStoreRequest *req);
 
