@@ -187,8 +187,9 @@ static void check_rest(QTestState *qts, void (*end)(QTestState *qts))
     g_usleep(QUIET_US);
     g_assert_cmpuint(rm_query_member(qts, "cache-size"), ==, size);
     end(qts);
-    qtest_qmp_eventwait(qts, "REMOTE_MEMORY_CACHE_SIZE_CHANGE");
-    g_assert_cmpuint(rm_query_member(qts, "cache-size"), <, size);
+    while (rm_query_member(qts, "cache-size") >= size) {
+        qtest_qmp_eventwait(qts, "REMOTE_MEMORY_CACHE_SIZE_CHANGE");
+    }
 }
 
 static void cont(QTestState *qts)
@@ -208,6 +209,23 @@ static void test_paused(void)
     qtest_quit(qts);
 }
 
+/* Pause for a moment again and again.  Returns: the longest time between. */
+static gint64 pause_often(QTestState *qts)
+{
+    gint64 now = g_get_monotonic_time(), end = now + QUIET_US, longest = 0;
+
+    while (now < end) {
+        gint64 before = now;
+
+        qtest_qmp_assert_success(qts, "{ 'execute': 'stop' }");
+        cont(qts);
+        g_usleep(10000);
+        now = g_get_monotonic_time();
+        longest = MAX(longest, now - before);
+    }
+    return longest;
+}
+
 /*
  * If this fails, a pause between two looks counts as time in which the guest
  * had no need of pages.
@@ -215,15 +233,13 @@ static void test_paused(void)
 static void test_paused_often(void)
 {
     QTestState *qts = rm_start(ONE_THREAD);
-    gint64 end = g_get_monotonic_time() + QUIET_US;
     uint64_t size = rm_query_member(qts, "cache-size");
 
-    while (g_get_monotonic_time() < end) {
-        qtest_qmp_assert_success(qts, "{ 'execute': 'stop' }");
-        cont(qts);
-        g_usleep(10000);
+    if (pause_often(qts) < G_USEC_PER_SEC / 2) {
+        g_assert_cmpuint(rm_query_member(qts, "cache-size"), ==, size);
+    } else {
+        g_test_skip("this machine is too busy to do so between two looks");
     }
-    g_assert_cmpuint(rm_query_member(qts, "cache-size"), ==, size);
     qtest_quit(qts);
 }
 
@@ -272,7 +288,7 @@ static void test_lost_store(void)
 static void test_shaky_store(void)
 {
     QTestState *qts = rm_start(FAULTY ONE_THREAD ",store=f0,cache-size=1M,"
-                               "min-cache-size=1M,auto-size-target=500,"
+                               "min-cache-size=1M,auto-size-target=800,"
                                "prefetch=off");
     unsigned nr = 512;
 
