@@ -324,6 +324,22 @@ static uint32_t unused_run(const RemoteShard *s, uint64_t pos, uint32_t max)
 }
 
 /*
+ * The oldest of them, or the head.  What was passed is not looked at again: the
+ * ring can be full of holes.
+ */
+static uint64_t first_unused(RemoteShard *s)
+{
+    uint64_t pos = MAX(s->unused_from, s->standby.tail);
+
+    while (pos < s->standby.head &&
+           !slot_is_unused(s, standby_index(&s->standby, pos))) {
+        pos++;
+    }
+    s->unused_from = pos;
+    return pos;
+}
+
+/*
  * Drop what nobody will miss from wherever it is in the ring: what the guest
  * may miss is in between, and stays.  Returns: the number of pages.
  */
@@ -331,7 +347,7 @@ static uint32_t drop_unused(RemoteShard *s)
 {
     uint32_t dropped = 0, calls = 0, nr;
 
-    for (uint64_t pos = s->standby.tail;
+    for (uint64_t pos = first_unused(s);
          pos < s->standby.head && dropped < EVICT_BATCH && calls < EVICT_CALLS;
          pos += MAX(nr, 1)) {
         uint32_t first = standby_index(&s->standby, pos);
@@ -356,15 +372,8 @@ static uint32_t drop_unused(RemoteShard *s)
 
 bool evict_has_unused(RemoteShard *s)
 {
-    if (visited_surplus(s) && standby_left(s)) {
-        return true;
-    }
-    for (uint64_t pos = s->standby.tail; pos < s->standby.head; pos++) {
-        if (slot_is_unused(s, standby_index(&s->standby, pos))) {
-            return true;
-        }
-    }
-    return false;
+    return (visited_surplus(s) && standby_left(s)) ||
+           first_unused(s) < s->standby.head;
 }
 
 bool evict_unused(RemoteShard *s)

@@ -182,5 +182,7 @@ void replacement_was_used(const Replacement *r, PageMap *map, uint32_t index,
             page_map_claim(map, index);
         }
         page_map_expose(map, index);
+    } else if (page->state == PAGE_STANDBY) {
+        page->flags &= ~PAGE_VISITED;
     }
 }

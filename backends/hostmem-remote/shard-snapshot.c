@@ -105,6 +105,7 @@ static void forget_bh(void *opaque)
         }
         i += MAX(zeros, 1);
     }
+    s->unused_from = 0;
     forget->from = end;
 }
 

@@ -180,6 +180,7 @@ static void begin_bh(void *opaque)
 
     assert(!s->warm);
     s->warm = w;
+    s->unused_from = 0;
     w->all = MIN(room_in_all(s), s->map.count[PAGE_REMOTE]);
     if (w->all) {
         recency_begin(&w->recency, s->replacement.drops, w->all);

@@ -201,6 +201,9 @@ struct QEMU_ALIGNED(REMOTE_STORE_ALIGN) RemoteShard {
     /* While it warms up, or NULL; see shard-warm.h for who may look. */
     ShardWarm *warm;
 
+    /* Shard thread only: below, nothing in standby is unused; see evict.c. */
+    uint64_t unused_from;
+
     /* Shard thread only: see flush.c. */
     uint64_t flush_from;
     uint64_t flush_to;

@@ -312,6 +312,47 @@ static void test_cannot(void)
     remove_directory();
 }
 
+/* What a VM's state does not tell: that it is migrated, and not saved. */
+static void test_paused(void)
+{
+    QTestState *from, *to;
+
+    make_directory();
+    from = start("memory-backend-ram", "");
+    to = start("memory-backend-ram", "-incoming defer");
+    rm_write_pages(from, 0, NR, 1);
+    qtest_qmp_assert_success(from, "{ 'execute': 'stop' }");
+    migrate(from, to);
+    qtest_qmp_assert_success(to, "{ 'execute': 'cont' }");
+    /* They have not been sent. */
+    g_assert_cmpuint(rm_query_member(to, "remote-size"), >, NR / 2 * PAGE);
+    rm_check_pages(to, 0, NR, 1);
+    rm_check_sane(to);
+    qtest_quit(from);
+    qtest_quit(to);
+    remove_directory();
+}
+
+/* The same if its pages cannot be handed over: that is known a little later. */
+static void test_paused_cannot(void)
+{
+    QTestState *from;
+
+    make_directory();
+    from = start_on("-object remote-store-ram,id=s0", "memory-backend-ram",
+                    "");
+    rm_write_pages(from, 0, NR, 1);
+    set_capability(from, "remote-memory");
+    qtest_qmp_assert_success(from, "{ 'execute': 'stop' }");
+    qtest_qmp_assert_success(from, "{ 'execute': 'migrate', 'arguments': "
+                             "{ 'uri': 'exec:cat > /dev/null' } }");
+    wait_status(from, "failed");
+    rm_check_pages(from, 0, NR, 1);
+    rm_check_sane(from);
+    qtest_quit(from);
+    remove_directory();
+}
+
 /* Who expects a hand-over must not use the source's store as its own. */
 static void test_one_sided(void)
 {
@@ -379,6 +420,8 @@ int main(int argc, char **argv)
         { "handover/stripe", test_stripe },
         { "handover/mirror", test_mirror },
         { "handover/cannot", test_cannot },
+        { "handover/paused", test_paused },
+        { "handover/paused-cannot", test_paused_cannot },
         { "handover/one-sided", test_one_sided },
         { "handover/option", test_option },
         { }

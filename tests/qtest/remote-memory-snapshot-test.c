@@ -23,6 +23,8 @@
 #define ON_TWO TWO_THREADS FAULTY REMOTE ",iothreads=io0,iothreads=io1"
 #define ON_THREE THREE_THREADS FAULTY REMOTE \
                  ",iothreads=io0,iothreads=io1,iothreads=io2"
+#define DIMM "-device pc-dimm,memdev=a0 -object memory-backend-remote,id=a0," \
+             "size=64M,cache-size=2M"
 #define ORDINARY "-object memory-backend-ram,id=ram0,size=64M "
 
 /* The section, with its length, as it begins in a snapshot. */
@@ -109,7 +111,10 @@ static void check_all(QTestState *qts)
     qtest_quit(qts);
 }
 
-/* Every fifth page is zeros, which are nowhere. */
+/*
+ * Every fifth page is zeros, which are nowhere.  A few others may have gone
+ * from standby before they could be brought back.
+ */
 static void check_set_is_local(QTestState *qts)
 {
     uint64_t faults = rm_query_member(qts, "faults");
@@ -118,8 +123,8 @@ static void check_set_is_local(QTestState *qts)
     faults = rm_query_member(qts, "faults") - faults;
     g_test_message("%" PRIu64 " faults and %" PRIu64 " pages fetched for %u "
                    "pages in use", faults, cost, SET_PAGES);
-    g_assert_cmpuint(cost, ==, 0);
-    g_assert_cmpuint(faults, <=, SET_PAGES / 5 + 1);
+    g_assert_cmpuint(cost, <=, SET_PAGES / 16);
+    g_assert_cmpuint(faults, <=, SET_PAGES / 5 + 1 + SET_PAGES / 16);
 }
 
 static void check_warm(const char *before, const char *after)
@@ -171,6 +176,17 @@ static void test_not_warmed(void)
     g_assert_cmpuint(missed, <=, SET_MISSED);
     check_all(qts);
     remove_disk(file);
+}
+
+/* If this fails, what is said of one backend is taken for another one's. */
+static void test_warm_dimm(void)
+{
+    static const char args[] = ON_ONE " -m 64M,slots=1,maxmem=128M " DIMM;
+    static const char off[] = ON_ONE " -m 64M,slots=1,maxmem=128M "
+                              DIMM ",record-working-set=off";
+
+    check_warm(args, args);
+    check_warm(off, args);
 }
 
 /* Returns: how many pages are fetched. */
@@ -280,7 +296,6 @@ static void test_loadvm(void)
 
     rm_set_work(qts, SET_TOTAL);
     hmp(qts, "savevm one");
-    check_set_is_local(qts);
     rm_write_pages(qts, 0, SET_TOTAL, 2);
     hmp(qts, "loadvm one");
     warm(qts);
@@ -498,6 +513,7 @@ int main(int argc, char **argv)
         { "snapshot/warm-shards", test_warm_shards },
         { "snapshot/warm-other-shards", test_warm_other_shards },
         { "snapshot/not-warmed", test_not_warmed },
+        { "snapshot/warm-dimm", test_warm_dimm },
         { "snapshot/warm-large", test_warm_large },
         { "snapshot/warm-busy", test_warm_busy },
         { "snapshot/store-fails", test_store_fails },

@@ -312,6 +312,9 @@ static void test_recall(void)
     for (uint32_t i = 0; i < ARRAY_SIZE(used); i++) {
         replacement_was_used(&r, &map, used[i], i);
     }
+    /* Nor does what could not be brought back count as unused. */
+    replacement_was_used(&r, &map, 70, ARRAY_SIZE(used));
+    g_assert_false(page_has(page_map_get(&map, 70), PAGE_VISITED));
     /* Once more is no mistake. */
     replacement_was_used(&r, &map, used[ARRAY_SIZE(used) - 1], 0);
     g_assert_true(page_map_sane(&map));
