@@ -197,6 +197,23 @@ KVM = [
              'for it, which costs more than the faults'),
 ]
 
+SIZING = [
+    works('``auto-size=on``',
+          guest('autosize',
+                'the cache follows what the guest uses, and verifies')),
+    works('the same, and the VM is paused',
+          qtest('autosize', 'paused'), qtest('autosize', 'paused-often'),
+          text='nothing is decided meanwhile'),
+    works('the same, and the store fails or is lost',
+          qtest('autosize', 'shaky-store'), qtest('autosize', 'lost-store'),
+          text='what is waited for such a store says nothing of the size'),
+    works('the same, and ``remote-memory-evacuate``',
+          qtest('autosize', 'evacuate'), qtest('autosize', 'evacuate-paused'),
+          text='``min-cache-size`` counts again when the job has ended'),
+    refused('the same, and ``remote-memory-set-cache-size``',
+            "'auto-size' is on", qtest('autosize', 'refuses')),
+]
+
 TOGETHER = [
     works('all of it at random on a busy guest: resizing, jobs, plugging, '
           'ballooning, dumps, stops, resets, stores that err',
@@ -211,5 +228,6 @@ GROUPS = [
     ('Devices', DEVICES),
     ('Options', OPTIONS),
     ('KVM', KVM),
+    ('Automatic sizing', SIZING),
     ('At the same time', TOGETHER),
 ]
