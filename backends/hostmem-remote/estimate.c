@@ -11,8 +11,11 @@
 #include "qemu/host-utils.h"
 #include "sparse.h"
 
-/* The sizes, in quarters of the present one. */
-static const uint8_t quarters[ESTIMATE_SIZES] = { 2, 3, 4, 6, 8 };
+/*
+ * The sizes, in eighths of the present one.  The closest one is where the next
+ * steps down of autosize.h lead.
+ */
+static const uint8_t eighths[ESTIMATE_SIZES] = { 4, 6, 7, 8, 12, 16 };
 
 /*
  * So many samples are in the cache: with fewer, chance has a say.  But if there
@@ -33,7 +36,7 @@ uint32_t estimate_min_cache(uint32_t group)
 
 uint64_t estimate_size(unsigned i, uint64_t cache, uint64_t pages)
 {
-    return MIN(cache * quarters[i] / 4, pages);
+    return MIN(cache * eighths[i] / 8, pages);
 }
 
 static unsigned shift_for(uint32_t cache, uint32_t group)

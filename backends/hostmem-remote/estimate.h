@@ -39,7 +39,7 @@
  */
 
 /** ESTIMATE_SIZES: of how many sizes there are models */
-#define ESTIMATE_SIZES 5
+#define ESTIMATE_SIZES 6
 
 /**
  * ESTIMATE_GROUP: of so many pages no more than one is a sample, usually
