@@ -8,7 +8,8 @@
  *
  * With --use, which is also the first of them, threads use pages of the
  * beginning instead, those at the front most. A line on stdin says how much of
- * it from then on: "64M", or "0" for a rest.
+ * it from then on: "64M", or "0" for a rest. With --work they are busy for so
+ * many microseconds more with each page.
  *
  * The last line on stdout is "memhog: OK ..." (exit 0) or "memhog: MISMATCH
  * ..." (exit 1). SIGTERM, or a line on stdin with --until-enter, ends the
@@ -69,6 +70,7 @@ typedef struct Hog {
     int node;                   /* of NUMA, to take memory from; -1: any */
     bool until_enter;
     bool use;                   /* a working set instead of rounds */
+    uint64_t work_us;           /* with each page of that */
     Spoil spoil;
     pthread_barrier_t barrier;
 
@@ -231,6 +233,16 @@ static uint64_t pick(Hog *hog, unsigned index, uint64_t set, uint64_t *state)
     return page - page % hog->threads + index;
 }
 
+/* Be busy, as a program is that does something with what it has read. */
+static void be_busy(double seconds)
+{
+    double end = now() + seconds;
+
+    while (now() < end) {
+        /* nothing */
+    }
+}
+
 static void use_share(Hog *hog, unsigned index)
 {
     uint64_t state = mix64(hog->pattern.seed + index);
@@ -243,6 +255,7 @@ static void use_share(Hog *hog, unsigned index)
             usleep(REST_US);
         } else if (page < hog->pages) {
             visit(hog, page);
+            be_busy(hog->work_us / 1e6);
         }
     }
 }
@@ -490,7 +503,7 @@ static const char *const spoils[] = {
 
 enum {
     SIZE = 1, THREADS, ROUNDS, PATTERN, SEED, SECONDS, ENDURANCE, ENTER, USE,
-    SPOIL, NODE
+    WORK, SPOIL, NODE
 };
 
 static const struct option options[] = {
@@ -503,6 +516,7 @@ static const struct option options[] = {
     { "endurance", required_argument, NULL, ENDURANCE },
     { "until-enter", no_argument, NULL, ENTER },
     { "use", required_argument, NULL, USE },
+    { "work", required_argument, NULL, WORK },
     { "spoil", required_argument, NULL, SPOIL },
     { "node", required_argument, NULL, NODE },
     { }
@@ -539,6 +553,9 @@ static void set_option(Hog *hog, int option, const char *value)
         hog->set = parse_size(value) / PAGE_BYTES;
         hog->use = hog->until_enter = true;
         break;
+    case WORK:
+        hog->work_us = strtoull(value, NULL, 0);
+        break;
     case SPOIL:
         hog->spoil = parse_name(value, spoils);
         break;
@@ -547,7 +564,8 @@ static void set_option(Hog *hog, int option, const char *value)
         break;
     default:
         die("--size N[KMG] [--threads N] [--rounds N | --seconds N | "
-            "--endurance VERIFICATIONS | --until-enter] [--use N[KMG]] "
+            "--endurance VERIFICATIONS | --until-enter] "
+            "[--use N[KMG] [--work MICROSECONDS]] "
             "[--pattern mixed|random|text|zero] [--seed N] "
             "[--spoil bit|lost|stale|swap] [--node N]");
     }
